@@ -55,13 +55,16 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::assessment", &["sink", "assessment"]),
     ("crate::capability", &["sandbox", "capability"]),
     ("crate::command", &[]),
-    ("crate::config", &["loading", "sandbox", "capability", "sink/sentry", "sink/sinks", "propagation", "config"]),
+    (
+        "crate::config",
+        &["loading", "sandbox", "capability", "sink/report", "sink/sentry", "sink/sinks", "propagation", "config"],
+    ),
     ("crate::file_version", &["config", "capability", "sandbox"]),
     ("crate::loading", &[]),
     ("crate::logging", &["command", "output"]),
     ("crate::output", &["command"]),
     ("crate::plain_error", &["capability", "sink/sentry"]),
-    ("crate::printable", &["sink/console", "sink/text", "redaction", "config", "capability"]),
+    ("crate::printable", &["sink/console", "sink/report", "sink/text", "redaction", "config", "capability"]),
     ("crate::private_directory", &["sandbox/component", "sink/sentry/spool"]),
     ("crate::propagation", &["loading", "sandbox", "capability", "sink/sentry"]),
     ("crate::recording", &["sandbox", "capability/record_replay", "capability/http/response", "redaction"]),
@@ -73,7 +76,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::schema", &["sandbox", "config"]),
     ("crate::service", &["command/run"]),
     ("crate::sink", &["schedule", "sink"]),
-    ("crate::threads", &["sandbox", "sink/sentry", "workers"]),
+    ("crate::threads", &["sandbox", "sink/report", "sink/sentry", "workers"]),
     ("crate::time_format", &["capability", "sink"]),
     ("crate::trace", &["sandbox", "capability", "sink", "assessment", "propagation", "redaction", "run", "recording"]),
     ("crate::trust_store", &["capability/http", "sink/sentry"]),
@@ -99,7 +102,8 @@ fn modules_name_only_allowed_dependencies() {
 
 /// The modules that may write to standard output or standard error. What they write is escaped. The streams of the
 /// process that compiles components lead to the host.
-const WRITERS: &[&str] = &["logging", "logging/stderr", "output", "sink/console", "sandbox/component/compiler_main"];
+const WRITERS: &[&str] =
+    &["logging", "logging/status_line", "logging/stderr", "output", "sink/console", "sandbox/component/compiler_main"];
 
 #[test]
 fn only_writers_that_escape_name_the_standard_streams() {

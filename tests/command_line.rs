@@ -29,7 +29,7 @@ fn exit_codes_distinguish_failed_runs_bad_configurations_and_broken_probes() {
     assert_eq!(only("/down").code, 1);
     let unknown = only("/ups");
     assert_eq!(unknown.code, 2);
-    assert!(unknown.stderr.contains("no probe is titled `/ups`") && unknown.stderr.contains("`/up`"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("matches `/ups`") && unknown.stderr.contains("`/up`"), "{}", unknown.stderr);
 }
 
 #[test]

@@ -26,6 +26,7 @@ const DOCUMENTS: &[&str] = &[
     "CONTRIBUTING.md",
     "SECURITY.md",
     ARCHITECTURE,
+    "docs/ci.md",
     CONFIGURATION,
     "docs/install.md",
     "docs/json-schema.md",

@@ -30,6 +30,7 @@ mod outages;
 mod packaging;
 mod recording;
 mod reload;
+mod reports;
 mod retries;
 mod rotated_files;
 mod sampling;

@@ -22,6 +22,7 @@ mod interpolation;
 mod limits;
 mod model;
 mod monitor;
+mod places;
 mod probe_key;
 mod sample_rate;
 mod schema;
@@ -67,6 +68,7 @@ pub use model::{
     TraceMode,
 };
 pub use monitor::monitors;
+pub use places::{Place, places};
 pub use probe_key::{unknown_group_key, unknown_setting};
 pub use sample_rate::SampleRate;
 pub use schema::{ComponentSchema, aliases, built_ins, schema, source_texts};

@@ -17,9 +17,11 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 mod event_format;
+pub mod status_line;
 mod stderr;
 
 use self::event_format::{EventFormat, FieldValue, MAX_TEXT_BYTES, json_line, text_line};
+use self::status_line::StatusLine;
 use self::stderr::Stderr;
 
 /// Removes secrets from everything on standard error, once the configuration has been read.
@@ -83,6 +85,11 @@ pub fn never_wait_for_reader() {
     if let Err(error) = stderr::start_queue(count_line) {
         tracing::warn!(%error, "a slow reader of the log delays the probes: cannot start a thread");
     }
+}
+
+/// Returns the status line if there can be one: standard error is a terminal, and its messages are text.
+pub fn start_status_line() -> Option<StatusLine> {
+    (format() == LogFormat::Text).then(StatusLine::start).flatten()
 }
 
 /// Waits until the messages in the queue are written, or until the reader has had half a second. To be called before

@@ -42,9 +42,10 @@ struct CommandLine {
 const AFTER_HELP: &str = "\
 Exit codes:
   0    every probe passed, or the command succeeded
-  1    a target failed (`once`, `test`); something changes (`diff`)
+  1    a target failed (`once`, unless `--fail-on` says otherwise; `test`); something changes (`diff`)
   2    the arguments, the configuration or a component are invalid
-  3    a probe or this host broke: nothing is known about the target; or Sentry did not accept the results (`once`)
+  3    a probe or this host broke: nothing is known about the target; or Sentry did not accept the results, or a report
+       could not be written (`once`)
   130  a second signal ended `run` at once
 
 Environment:

@@ -14,6 +14,7 @@ mod sinks;
 mod in_order;
 pub mod console;
 pub mod json;
+pub mod report;
 pub mod sentry;
 pub mod text;
 

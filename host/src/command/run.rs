@@ -92,7 +92,7 @@ pub async fn run(arguments: &Arguments) -> Result<u8> {
     };
     let Some(Loading { config, probes, in_flight, pending, .. }) = loading else { return Ok(INVALID_INPUT) };
     let console = if *format == Format::Json { ConsoleOptions::json() } else { ConsoleOptions::text(*trace, true) };
-    let options = SinkOptions { console: Some(console), order: None, report_panics: true };
+    let options = SinkOptions { console: Some(console), report_panics: true, ..SinkOptions::default() };
     let sinks = Arc::new(Sinks::start(&config, config.probes.len(), options)?);
     log_missing_destination(&config);
 

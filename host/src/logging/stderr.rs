@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, sync_channel};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use super::status_line;
+
 /// Writes to standard error: through the queue, if it was started, or else at once.
 pub struct Stderr;
 
@@ -15,7 +17,7 @@ impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match QUEUE.get() {
             Some(queue) => queue.push(bytes.to_owned()),
-            None => io::stderr().write_all(bytes)?,
+            None => status_line::without(|| io::stderr().write_all(bytes))?,
         }
         Ok(bytes.len())
     }

@@ -49,11 +49,12 @@ const MAX_RUNS_PER_WRITE: usize = 1000;
 const MAX_WAITING_RUNS: usize = 10_000;
 
 impl Console {
-    /// Creates a console that writes to standard output, in colour if that is a terminal with colours.
-    pub fn new(options: ConsoleOptions) -> Self {
-        let out = std::io::stdout();
-        let has_color = AutoStream::choice(&out) != ColorChoice::Never;
-        Self::with_output(out, has_color, options)
+    /// Creates a console that writes to `out`, or to standard output without one; in colour if standard output is a
+    /// terminal with colours.
+    pub fn new(options: ConsoleOptions, out: Option<Box<dyn Write + Send>>) -> Self {
+        let stdout = std::io::stdout();
+        let has_color = AutoStream::choice(&stdout) != ColorChoice::Never;
+        Self::with_output(out.unwrap_or_else(|| Box::new(stdout)), has_color, options)
     }
 
     /// Creates a console that writes elsewhere.

@@ -12,8 +12,8 @@ use crate::assessment::{AssessedRun, Decision};
 use crate::run::Identity;
 
 /// Forwards each run once the runs of all earlier probes have been forwarded. Each probe must run exactly once.
-pub struct InOrder<S> {
-    sink: S,
+pub struct InOrder<S: ?Sized> {
+    sink: Arc<S>,
     waiting: Mutex<VecDeque<Waiting>>,
 }
 
@@ -24,16 +24,16 @@ struct Waiting {
     run: Option<Arc<AssessedRun>>,
 }
 
-impl<S: Sink> InOrder<S> {
+impl<S: Sink + ?Sized> InOrder<S> {
     /// Creates a sink that forwards runs to `sink` in the order of `probes`.
-    pub fn new(probes: Vec<Arc<Identity>>, sink: S) -> Self {
+    pub fn new(probes: Vec<Arc<Identity>>, sink: Arc<S>) -> Self {
         let waiting = probes.into_iter().map(|probe| Waiting { probe, run: None }).collect();
         Self { sink, waiting: Mutex::new(waiting) }
     }
 }
 
 #[async_trait]
-impl<S: Sink> Sink for InOrder<S> {
+impl<S: Sink + ?Sized> Sink for InOrder<S> {
     fn report(&self, run: &Arc<AssessedRun>) {
         let mut waiting = self.waiting.lock();
         if let Some(entry) = waiting.iter_mut().find(|entry| Arc::ptr_eq(&entry.probe, &run.run.probe)) {
@@ -82,7 +82,7 @@ mod tests {
     fn forwarded(ended: [usize; 3]) -> [String; 3] {
         // Two probes may have the same title.
         let probes = ["a", "b", "b"].map(identity);
-        let ordered = InOrder::new(probes.to_vec(), Titles::default());
+        let ordered = InOrder::new(probes.to_vec(), Arc::<Titles>::default());
         ended.map(|index| {
             let run = Run { probe: Arc::clone(&probes[index]), ..fixtures::passed() };
             ordered.report(&Arc::new(fixtures::assessed(run)));
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_run_of_an_unknown_probe_is_not_forwarded() {
-        let ordered = InOrder::new(vec![identity("a")], Titles::default());
+        let ordered = InOrder::new(vec![identity("a")], Arc::<Titles>::default());
         ordered.report(&Arc::new(fixtures::assessed(fixtures::passed())));
         assert!(ordered.sink.0.lock().is_empty());
     }

@@ -1,5 +1,6 @@
 //! All sinks of a process, and the assessor before them.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Sink;
 use super::console::{Console, ConsoleOptions};
 use super::in_order::InOrder;
+use super::report::{ReportOptions, Reports};
 use super::sentry::{Sentry, StartError as SentryStartError};
 use crate::assessment::{AssessedRun, Assessor, ConnectivityChange, Decision, ErrorAction};
 use crate::config::{Config, Module, Monitor};
@@ -25,6 +27,8 @@ pub struct Sinks {
     shared: Arc<Shared>,
     /// `None` if nothing is sent.
     sentry: Option<Arc<Sentry>>,
+    /// `None` if no report is written.
+    reports: Option<Arc<Reports>>,
     _ticker: AbortOnDropHandle<()>,
 }
 
@@ -33,7 +37,11 @@ pub struct Sinks {
 pub struct SinkOptions {
     /// Shows runs on standard output; `None` shows none.
     pub console: Option<ConsoleOptions>,
-    /// Shows the runs in the order of these probes, each of which runs once; `None` shows them as they end.
+    /// Where the console writes; `None` writes to standard output. Colours depend on standard output in both cases.
+    pub console_output: Option<Box<dyn Write + Send>>,
+    /// Writes reports when the sinks are flushed; `None` writes none.
+    pub reports: Option<ReportOptions>,
+    /// Shows and reports the runs in the order of these probes, each of which runs once; `None` does so as they end.
     pub order: Option<Vec<Arc<Identity>>>,
     /// Reports panics of this process to Sentry too. Replaces the panic hook of the process by one that first calls the
     /// previous hook.
@@ -77,15 +85,17 @@ impl Sinks {
             }
             sinks.push(Arc::clone(sentry) as Arc<dyn Sink>);
         }
-        sinks.extend(console(options));
+        let reports = add_local(options, &mut sinks);
         let built_in = config.probes.iter().filter(|probe| matches!(probe.module, Module::BuiltIn(_))).count();
-        Ok(Self { sentry, ..Self::new(built_in.min(probes), sinks) })
+        Ok(Self { sentry, reports, ..Self::new(built_in.min(probes), sinks) })
     }
 
     /// Starts the sinks that the options ask for, without Sentry. `probes` is the number of probes whose runs will be
     /// reported. Must be called within a tokio runtime.
     pub fn start_local(probes: usize, options: SinkOptions) -> Self {
-        Self::new(probes, console(options).into_iter().collect())
+        let mut sinks = Vec::new();
+        let reports = add_local(options, &mut sinks);
+        Self { reports, ..Self::new(probes, sinks) }
     }
 
     /// Combines sinks. Each run is reported to them in this order. `built_in_probes` is the number of built-in probes
@@ -94,7 +104,7 @@ impl Sinks {
     pub fn new(built_in_probes: usize, sinks: Vec<Arc<dyn Sink>>) -> Self {
         let shared = Arc::new(Shared { assessor: Mutex::new(Assessor::new(built_in_probes)), sinks });
         let ticker = tokio::spawn(tick(Arc::clone(&shared)));
-        Self { shared, sentry: None, _ticker: AbortOnDropHandle::new(ticker) }
+        Self { shared, sentry: None, reports: None, _ticker: AbortOnDropHandle::new(ticker) }
     }
 
     /// Replaces the monitors that runs check in to. A place in the configuration that had a monitor before keeps its
@@ -123,6 +133,11 @@ impl Sinks {
     /// or if nothing is sent to it.
     pub fn undelivered(&self) -> Option<String> {
         self.sentry.as_ref()?.undelivered()
+    }
+
+    /// Returns a sentence for each report that could not be written when the sinks were flushed.
+    pub fn unwritten_reports(&self) -> Vec<String> {
+        self.reports.as_ref().map(|reports| reports.problems()).unwrap_or_default()
     }
 
     /// Assesses a run that has just ended, and reports it to every sink.
@@ -161,13 +176,19 @@ impl Sinks {
     }
 }
 
-/// Returns the console that the options ask for.
-fn console(options: SinkOptions) -> Option<Arc<dyn Sink>> {
-    let console = Console::new(options.console?);
-    Some(match options.order {
-        Some(order) => Arc::new(InOrder::new(order, console)),
-        None => Arc::new(console),
-    })
+/// Adds the sinks on this machine that the options ask for. Returns the one that writes reports.
+fn add_local(options: SinkOptions, sinks: &mut Vec<Arc<dyn Sink>>) -> Option<Arc<Reports>> {
+    let SinkOptions { console, console_output, reports, order, .. } = options;
+    let mut add = |sink: Arc<dyn Sink>| match &order {
+        Some(order) => sinks.push(Arc::new(InOrder::new(order.clone(), sink))),
+        None => sinks.push(sink),
+    };
+    if let Some(options) = console {
+        add(Arc::new(Console::new(options, console_output)));
+    }
+    let reports = reports.map(|options| Arc::new(Reports::new(options)))?;
+    add(Arc::clone(&reports) as Arc<dyn Sink>);
+    Some(reports)
 }
 
 async fn tick(shared: Arc<Shared>) {
