@@ -7,13 +7,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use self::group_tracker::GroupTracker;
+use self::issue_groups::IssueGroups;
 use self::offline_detector::{Cause, OfflineDetector};
 use self::outage_tracker::OutageTracker;
 use self::warning_tracker::WarningTracker;
 use crate::run::{Outcome, Run};
 
-mod group_tracker;
+mod issue_groups;
 mod offline_detector;
 mod outage_tracker;
 mod types;
@@ -27,7 +27,7 @@ pub use types::{
 /// Assesses the runs of all probes, in the order in which they end.
 pub struct Assessor {
     outages: OutageTracker,
-    groups: GroupTracker,
+    groups: IssueGroups,
     warnings: WarningTracker,
     detector: OfflineDetector,
 }
@@ -38,7 +38,7 @@ impl Assessor {
     pub fn new(built_in_probes: usize) -> Self {
         Self {
             outages: OutageTracker::default(),
-            groups: GroupTracker::default(),
+            groups: IssueGroups::default(),
             warnings: WarningTracker::default(),
             detector: OfflineDetector::new(built_in_probes),
         }

@@ -23,7 +23,7 @@ mod limits;
 mod model;
 mod monitor;
 mod places;
-mod probe_key;
+mod unknown_key;
 mod sample_rate;
 mod schema;
 mod section;
@@ -69,13 +69,13 @@ pub use model::{
 };
 pub use monitor::monitors;
 pub use places::{Place, places};
-pub use probe_key::{unknown_group_key, unknown_setting};
 pub use sample_rate::SampleRate;
 pub use schema::{ComponentSchema, aliases, built_ins, schema, source_texts};
 pub use source::{Source, SourceError, SourceFile, SourceVersion};
 pub use spool::{Spool, SpoolLocation};
 pub use title_lint::{check_titles, unfiltered_title};
 pub use trace_host::{TraceHost, parse_host_and_port};
+pub use unknown_key::{unknown_group_key, unknown_setting};
 
 /// Parses a configuration.
 ///

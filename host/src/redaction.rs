@@ -8,10 +8,10 @@
 //!   (`token=…`) or by their format (a JSON Web Token). The module `credential` finds them. They are redacted in the
 //!   reports of runs that did not pass, in SSH commands, and in recordings.
 
-mod allowance;
+mod cpu_allowance;
 mod credential;
 mod decoded_view;
-mod encoded;
+mod base64_and_hex;
 mod late_redactor;
 mod marker;
 mod matcher;
@@ -23,7 +23,7 @@ mod search;
 mod secrets;
 mod variants;
 
-pub use allowance::{Allowance, AllowanceUsedUp};
+pub use cpu_allowance::{Allowance, AllowanceUsedUp};
 pub use late_redactor::{LateRedactor, RedactingWriter};
 pub use marker::REDACTED;
 pub use run_size::RunSize;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::trace::Trace;
 
 pub mod evidence;
-pub mod reserved;
+pub mod reserved_names;
 
 /// One finished run.
 #[derive(Debug, Clone)]
@@ -228,6 +228,25 @@ pub enum Level {
     Warn,
     /// An error.
     Error,
+}
+
+impl Run {
+    /// Returns a run of one attempt that started when it was due, without warnings, evidence, tags and log.
+    pub fn new(probe: Arc<Identity>, outcome: Outcome, trace: Trace) -> Self {
+        Self {
+            probe,
+            outcome,
+            warnings: Vec::new(),
+            trace,
+            lateness: Duration::ZERO,
+            skipped: 0,
+            attempts: 1,
+            earlier: Vec::new(),
+            evidence: None,
+            tags: BTreeMap::new(),
+            log: Vec::new(),
+        }
+    }
 }
 
 impl Level {

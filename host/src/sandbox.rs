@@ -36,7 +36,7 @@ mod executor;
 mod fault;
 mod group_settings;
 mod imports;
-mod ineffective;
+mod ineffective_settings;
 mod inspect;
 mod instance;
 mod load;
@@ -94,9 +94,9 @@ pub struct NotEnoughResources {
 
 impl Sandbox {
     /// Creates a sandbox for `in_flight` runs at once, or for fewer if the kernel's limits allow fewer:
-    /// [`Sandbox::in_flight`] returns their number. All runs together use at most `total_memory` bytes for their guests;
-    /// the default is half of the machine's memory. `secrets` are redacted from everything that comes out of a probe.
-    /// `code` says where the native code of components comes from, such as a [`Compiler`].
+    /// [`Sandbox::in_flight`] returns their number. All runs together use at most `total_memory` bytes for their
+    /// guests; the default is half of the machine's memory. `secrets` are redacted from everything that comes out of a
+    /// probe. `code` says where the native code of components comes from, such as a [`Compiler`].
     ///
     /// # Errors
     /// Returns [`NotEnoughResources`] if the kernel refuses the address space or the threads that so many runs need.

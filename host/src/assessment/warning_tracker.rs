@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::group_tracker::GroupTracker;
+use super::issue_groups::IssueGroups;
 use super::outage_tracker::ProbeKey;
 use super::{Grouping, WarningAssessment};
 use crate::run::{Failure, Outcome, Run};
@@ -11,7 +11,7 @@ use crate::run::{Failure, Outcome, Run};
 /// The warnings that last, by probe. Most probes have none.
 #[derive(Default)]
 pub struct WarningTracker {
-    groups: GroupTracker,
+    groups: IssueGroups,
     lasting: HashMap<ProbeKey, HashMap<Group, LastingWarning>>,
 }
 
@@ -81,7 +81,7 @@ impl WarningTracker {
     }
 }
 
-/// Returns the group of a warning. There are as many as [`GroupTracker`] allows for a probe.
+/// Returns the group of a warning. There are as many as [`IssueGroups`] allows for a probe.
 fn group(warning: &Failure, grouping: Grouping) -> Group {
     let parts = match grouping {
         Grouping::Checks => [&*warning.reason].into_iter().chain(warning.subjects()).collect(),

@@ -2,10 +2,10 @@
 //! guest's behalf.
 
 mod allowed_hosts;
-mod declared;
+mod named_in_settings;
 mod secret_hosts;
 mod special_addresses;
 
 pub use allowed_hosts::{Grants, List, Refusal};
-pub use declared::{file_pointer, gets_trace_headers, named_hosts, trace_hosts};
+pub use named_in_settings::{file_pointer, gets_trace_headers, named_hosts, trace_hosts};
 pub use secret_hosts::{Secret, SecretTarget, allow_unverified_tls};

@@ -7,7 +7,7 @@ use crate::capability::bindings::sentrynet::probe::http::{Connection, Error, Hos
 use crate::capability::http::certificate::days_left;
 use crate::capability::quota::Exceeded;
 
-mod attempts;
+mod connect_attempts;
 mod auth;
 mod cert_verifier;
 mod certificate;
@@ -20,7 +20,7 @@ mod connection;
 mod connector;
 mod content_coding;
 mod cookies;
-mod echoes;
+mod repeated_credentials;
 mod error;
 mod evidence;
 mod exchange;
@@ -57,7 +57,7 @@ mod token_cache;
 mod tls_session;
 mod transport;
 mod tunnel;
-mod unverified;
+mod unverified_tls;
 
 pub use failed_exchange::FailedExchange;
 pub use format::header_memory;

@@ -6,7 +6,7 @@ use crate::capability::bindings::sentrynet::probe::span::{Host, HostSpan, Status
 use crate::capability::bindings::sentrynet::probe::types::Value as GuestValue;
 use crate::capability::{Context, truncate};
 use crate::run::Level;
-use crate::run::reserved::{is_reserved_data, is_reserved_tag};
+use crate::run::reserved_names::{is_reserved_data, is_reserved_tag};
 use crate::trace::{Handle, Status, Value};
 
 /// A guest's open span.

@@ -30,7 +30,8 @@ mod decoder;
 mod defaults;
 mod inherited;
 mod module;
-mod tracing;
+mod sample;
+mod trace_headers;
 
 pub use component::THIS_PROBE;
 pub use module::{BUILT_IN, built_in};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::allowance::{Allowance, AllowanceUsedUp};
+use super::cpu_allowance::{Allowance, AllowanceUsedUp};
 use super::marker::REDACTED;
 use super::matcher::ShortValues;
 use super::redact_evidence;

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use super::base64_and_hex;
 use super::decoded_view::{self, DecodedView};
-use super::encoded;
 use super::marker::REDACTED;
 use super::matcher::{Matcher, ShortValues};
 use super::variants::MIN_SUBSTRING_CHARS;
@@ -118,7 +118,7 @@ impl Search<'_> {
                 decoded.push((unescaped, *short_values));
             }
             let Some(min_bytes) = self.matcher.min_substring_bytes() else { continue };
-            for bytes in encoded::views(view, min_bytes, |end| truncation_at(text, end).is_some()) {
+            for bytes in base64_and_hex::views(view, min_bytes, |end| truncation_at(text, end).is_some()) {
                 self.search_view(&bytes, ShortValues::NotFound)?;
                 decoded.extend(bytes.readable_parts().map(|parts| (parts, ShortValues::NotFound)));
             }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::allowance::Allowance;
+use super::cpu_allowance::Allowance;
 use super::marker::{REDACTED, replace_ranges};
 use super::matcher::{Matcher, ShortValues};
 use super::search::{self, SearchBudget};

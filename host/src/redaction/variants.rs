@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use url::Url;
 
+use super::base64_and_hex;
 use super::decoded_view::{self, DecodedView};
-use super::encoded;
 
 /// The minimum number of characters of a value that is redacted inside words. If shorter values were redacted inside
 /// words, texts would become unreadable.
@@ -96,7 +96,7 @@ fn scheme_credentials(value: &str) -> Vec<String> {
     if scheme.eq_ignore_ascii_case("basic")
         && let Some(view) = DecodedView::new(rest.trim())
         // The first view decodes base64 from the first character.
-        && let Some(pair) = encoded::views(&view, 1, |_| false).first()
+        && let Some(pair) = base64_and_hex::views(&view, 1, |_| false).first()
         && let Ok(pair) = std::str::from_utf8(pair.bytes().split_last().map_or(&[], |(_, pair)| pair))
     {
         credentials.extend(pair.split_once(':').map(|(_, password)| password.to_owned()));

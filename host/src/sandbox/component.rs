@@ -15,7 +15,7 @@ mod read;
 
 // The compiler.
 #[cfg(feature = "compiler")]
-mod bounds;
+mod structure_bounds;
 #[cfg(feature = "compiler")]
 mod code_store;
 #[cfg(feature = "compiler")]
@@ -35,17 +35,17 @@ mod known_failure;
 #[cfg(all(fuzzing, feature = "compiler"))]
 pub mod fuzzing;
 #[cfg(feature = "compiler")]
-mod limits;
+mod compiler_limits;
 #[cfg(feature = "compiler")]
 mod local_compiler;
 #[cfg(feature = "compiler")]
-mod output;
+mod compiler_output;
 #[cfg(feature = "compiler")]
 mod precompile;
 #[cfg(feature = "compiler")]
 mod producers;
 #[cfg(feature = "compiler")]
-mod turns;
+mod compile_queue;
 
 pub use code_source::{CodeSource, Compiler};
 pub use compile::{Compiled, ComponentCompiler};

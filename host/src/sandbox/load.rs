@@ -17,7 +17,7 @@ use crate::sandbox::component_cache::{ComponentCache, DescribedComponent};
 use crate::sandbox::context_factory::ContextFactory;
 use crate::sandbox::cpu_estimate::CpuEstimate;
 use crate::sandbox::imports::unusable_imports;
-use crate::sandbox::ineffective::ineffective_settings;
+use crate::sandbox::ineffective_settings::ineffective_settings;
 use crate::sandbox::instance::{LoadCall, call_once};
 use crate::sandbox::loaded_component::LoadedComponent;
 use crate::sandbox::merge_problems::merge;
@@ -139,7 +139,7 @@ impl LoadCall for Check<'_> {
     }
 }
 
-/// Has a component check its settings. If the settings violate the schema, faults of the call are ignored, since a
+/// Lets a component check its settings. If the settings violate the schema, faults of the call are ignored, since a
 /// component need not handle settings that its schema forbids.
 async fn check_by_probe(
     component: &LoadedComponent,

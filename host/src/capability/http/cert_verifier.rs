@@ -13,7 +13,7 @@ use webpki::{EndEntityCert, KeyUsage};
 use crate::capability::http::certificate;
 use crate::capability::http::signature_cache::with_signature_cache;
 use crate::capability::http::timing_hooks::HopTimings;
-use crate::capability::http::unverified;
+use crate::capability::http::unverified_tls;
 
 /// A verifier that records the server's certificates, the chain by which its own was verified and the TLS version of
 /// the current hop, so that the trace and checks have them and a failed handshake can be explained.
@@ -137,7 +137,7 @@ impl ServerCertVerifier for RecordingVerifier {
         HopTimings::record(|timestamps| timestamps.tls_version = Some("1.2"));
         let algorithms = &self.provider.signature_verification_algorithms;
         if matches!(self.verification, Verification::AcceptAll) {
-            return unverified::check_signature(message, certificate, signature, algorithms);
+            return unverified_tls::check_signature(message, certificate, signature, algorithms);
         }
         rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
@@ -151,7 +151,7 @@ impl ServerCertVerifier for RecordingVerifier {
         HopTimings::record(|timestamps| timestamps.tls_version = Some("1.3"));
         let algorithms = &self.provider.signature_verification_algorithms;
         if matches!(self.verification, Verification::AcceptAll) {
-            return unverified::check_signature(message, certificate, signature, algorithms);
+            return unverified_tls::check_signature(message, certificate, signature, algorithms);
         }
         rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
@@ -159,7 +159,7 @@ impl ServerCertVerifier for RecordingVerifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
         if matches!(self.verification, Verification::AcceptAll) {
-            schemes.extend(unverified::MORE_SCHEMES);
+            schemes.extend(unverified_tls::MORE_SCHEMES);
         }
         schemes
     }

@@ -13,8 +13,8 @@ use hyper::body::Incoming;
 
 use crate::capability::bindings::sentrynet::probe::http::{Connection, Error};
 use crate::capability::happy_eyeballs::Attempting;
-use crate::capability::http::attempts::Attempts;
 use crate::capability::http::client::{BoxError, Client, SentBody, connection_info};
+use crate::capability::http::connect_attempts::ConnectAttempts;
 use crate::capability::http::connection::{ConnectionInfo, Protocol};
 use crate::capability::http::content_coding::ACCEPTED;
 use crate::capability::http::error::SourceError;
@@ -39,7 +39,7 @@ use crate::trace::{Handle, Recorder};
 pub struct Hop {
     span: Handle,
     started: Instant,
-    attempts: Attempts,
+    attempts: ConnectAttempts,
     /// The time at which the head of the response had arrived.
     head_received: Option<Instant>,
     /// The time at which the whole response had arrived.
@@ -71,7 +71,7 @@ impl Hop {
         Self {
             span,
             started,
-            attempts: Attempts::new(&exchange.transport, exchange.peer_filter(), Arc::clone(&exchange.opening)),
+            attempts: ConnectAttempts::new(&exchange.transport, exchange.peer_filter(), Arc::clone(&exchange.opening)),
             head_received: None,
             response_received: None,
             connection: None,

@@ -1,4 +1,5 @@
-//! Exchanges with OAuth2 tokens, which are fetched with client credentials (RFC 6749 section 4.4).
+//! Sends requests with an OAuth2 token as their credential. Fetches the token by the client credentials grant (RFC 6749
+//! section 4.4).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,9 +13,9 @@ use url::{Url, form_urlencoded};
 
 use crate::capability::bindings::sentrynet::probe::http::Error;
 use crate::capability::http::auth::{basic_header, bearer_header};
-use crate::capability::http::echoes::replacement;
 use crate::capability::http::exchange::{Exchange, ExchangeLimits, RequestParts};
 use crate::capability::http::format::without_secrets;
+use crate::capability::http::repeated_credentials::replacement;
 use crate::capability::http::request_body::RequestBody;
 use crate::capability::http::response::Response;
 use crate::capability::http::token_cache::{OAuth2Client, SendIn, Token, TokenKey, TokenSharing, TokenSlot};

@@ -13,8 +13,8 @@ use ring::hmac::{self, HMAC_SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 use wasmtime::Engine;
 
+use super::compiler_output;
 use super::known_failure::KnownFailure;
-use super::output;
 use super::precompiled::{FACTS_VERSION, Precompiled};
 use super::read::hexadecimal;
 use crate::private_directory::PrivateDirectory;
@@ -92,7 +92,8 @@ impl CodeStore {
     /// Returns the code of a component by the SHA-256 of its file, or `None` if the store does not have it. Removes an
     /// entry that is damaged or was written by another user.
     pub fn load(&self, source: &[u8; SHA256_OUTPUT_LEN]) -> Option<Precompiled> {
-        let (facts, code) = output::decode(self.read(&self.code_format, source, &self.entry_name(source))?)?.ok()?;
+        let (facts, code) =
+            compiler_output::decode(self.read(&self.code_format, source, &self.entry_name(source))?)?.ok()?;
         Some(Precompiled::trust(facts, code))
     }
 
@@ -130,7 +131,7 @@ impl CodeStore {
     /// # Errors
     /// Returns an error if the code cannot be written, or the directory cannot be read.
     pub fn save(&self, source: &[u8; SHA256_OUTPUT_LEN], compiled: &Precompiled) -> io::Result<()> {
-        let header = output::encode_header(Ok(compiled));
+        let header = compiler_output::encode_header(Ok(compiled));
         self.directory.remove(&self.failure_name(source));
         self.write(&self.code_format, source, &self.entry_name(source), [&header, compiled.code()])
     }

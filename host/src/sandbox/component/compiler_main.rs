@@ -10,10 +10,10 @@ use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
-use super::limits::{
+use super::compiler_limits::{
     MAX_ADDRESS_SPACE_BYTES, MAX_CPU_TIME, MAX_MEMORY_BYTES, MAX_OPEN_FILES, MAX_THREADS, NICENESS, STACK_BYTES,
 };
-use super::output::encode_header;
+use super::compiler_output::encode_header;
 use super::precompile::{CompileError, precompile};
 use super::precompiled::Precompiled;
 use crate::sandbox::engine::{self, Cpu};

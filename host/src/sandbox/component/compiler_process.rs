@@ -10,9 +10,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::process::Signal;
 
+use super::compiler_limits::{MAX_ERROR_BYTES, MAX_THREADS, max_output_bytes, real_time};
+use super::compiler_output;
 use super::error::shorten;
-use super::limits::{MAX_ERROR_BYTES, MAX_THREADS, max_output_bytes, real_time};
-use super::output;
 use super::precompile::CompileError;
 use super::precompiled::Precompiled;
 use super::read::Source;
@@ -135,7 +135,7 @@ fn exchange(child: &Mutex<Child>, source: &mut Source) -> Result<Precompiled, Fa
     if output.len() as u64 > max_output {
         return Err(Failure::Output(max_output));
     }
-    match output::decode(output) {
+    match compiler_output::decode(output) {
         Some(Ok((facts, code))) => Ok(Precompiled::trust(facts, code)),
         Some(Err(CompileError::OutOfMemory)) => Err(Failure::Memory),
         Some(Err(error)) => Err(Failure::Refused(error)),

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::compile_queue::CompileQueue;
+use super::compiler_limits::{cpu_times, share};
 use super::compiler_process::{self, Failure, Limits};
-use super::limits::{cpu_times, share};
 use super::precompiled::Precompiled;
 use super::read::Source;
-use super::turns::Turns;
 use crate::sandbox::engine::Cpu;
 use crate::sandbox::system_limits;
 
@@ -18,7 +18,7 @@ use crate::sandbox::system_limits;
 pub struct CompilerProcesses {
     program: PathBuf,
     cpu: Cpu,
-    turns: Arc<Turns>,
+    queue: Arc<CompileQueue>,
     /// The memory of one process in bytes.
     memory_bytes: u64,
 }
@@ -28,7 +28,7 @@ impl CompilerProcesses {
     pub fn new(program: PathBuf, cpu: Cpu) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let (at_once, memory_bytes) = share(processors, system_limits::usable_memory());
-        Self { program, cpu, turns: Turns::new(at_once), memory_bytes }
+        Self { program, cpu, queue: CompileQueue::new(at_once), memory_bytes }
     }
 
     /// Returns the memory of one process in bytes.
@@ -41,13 +41,13 @@ impl CompilerProcesses {
         cpu_times(file_bytes)[attempt]
     }
 
-    /// Waits for a turn, and makes an attempt (0 is the first) to compile a component.
+    /// Waits for a permit, and makes an attempt (0 is the first) to compile a component.
     ///
     /// # Errors
     /// Each variant of [`Failure`].
     pub async fn attempt(&self, attempt: usize, source: &Arc<Mutex<Source>>) -> Result<Precompiled, Failure> {
         let file_bytes = source.lock().size();
-        let _turn = self.turns.take(attempt, file_bytes).await;
+        let _permit = self.queue.take(attempt, file_bytes).await;
         let (cpu_time, memory_bytes, cpu) = (Self::cpu_time(attempt, file_bytes), self.memory_bytes, self.cpu);
         compiler_process::compile(&self.program, source, Limits { cpu_time, memory_bytes, cpu }).await
     }

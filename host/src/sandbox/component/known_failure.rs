@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::compiler_limits::ATTEMPTS;
 use super::compiler_process::Failure;
-use super::limits::ATTEMPTS;
 use super::precompile::CompileError;
 
 /// A failure that was the component's own.

@@ -12,11 +12,11 @@ use wasmtime::Engine;
 use super::blocking::blocking;
 use super::code_source::Compiler;
 use super::code_store::CodeStore;
+use super::compiler_limits::{ATTEMPTS, MAX_CPU_TIME, real_time};
 use super::compiler_process::Failure;
 use super::compiler_processes::CompilerProcesses;
 use super::error::{LoadError, one_line};
 use super::known_failure::KnownFailure;
-use super::limits::{ATTEMPTS, MAX_CPU_TIME, real_time};
 use super::native::{Native, Origin};
 use super::precompile::{CompileError, precompile};
 use super::precompiled::Precompiled;
@@ -53,7 +53,8 @@ impl LocalCompiler {
     ///
     /// # Errors
     /// - [`LoadError::NotWasm`], [`LoadError::Untyped`], [`LoadError::Unfit`], [`LoadError::TooComplex`] or
-    ///   [`LoadError::Invalid`] if the file is not a valid component, and not a core module that can be converted to one.
+    ///   [`LoadError::Invalid`] if the file is not a valid component, and not a core module that can be converted to
+    ///   one.
     /// - [`LoadError::CompileLimit`] if compiling takes too much.
     /// - [`LoadError::Compiler`] or [`LoadError::Panicked`] if the compiler does not work.
     pub async fn load(self: &Arc<Self>, module: &Module, source: Source) -> Result<Native, LoadError> {

@@ -7,19 +7,19 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 
-use super::bounds;
 use super::componentize::{self, is_core_module};
 use super::dwarf;
 use super::error::{one_line, shorten};
 use super::precompiled::{Facts, Precompiled};
 use super::producers::producers;
+use super::structure_bounds;
 
 /// A reason why a file cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CompileError {
     /// The file is not WebAssembly.
     NotWasm,
-    /// The file exceeds one of the [`bounds`].
+    /// The file exceeds one of the [`structure_bounds`].
     TooComplex(String),
     /// The file is a core module without component type information.
     Untyped,
@@ -39,7 +39,7 @@ pub fn precompile(engine: &Engine, bytes: &[u8]) -> Result<Precompiled, CompileE
     if !bytes.starts_with(b"\0asm") {
         return Err(CompileError::NotWasm);
     }
-    bounds::check(bytes).map_err(|exceeded| CompileError::TooComplex(exceeded.to_string()))?;
+    structure_bounds::check(bytes).map_err(|exceeded| CompileError::TooComplex(exceeded.to_string()))?;
     let is_core_module = is_core_module(bytes);
     let component = if is_core_module { Cow::Owned(convert(bytes)?) } else { Cow::Borrowed(bytes) };
     let (component, has_unsafe_dwarf) = dwarf::without_unsafe_dwarf(component);

@@ -13,7 +13,7 @@ use super::span::{SpanData, SpanFields};
 use super::tags::Tags;
 use crate::assessment::{Assessment, Grouping};
 use crate::propagation::EventDefaults;
-use crate::run::reserved::HostTag;
+use crate::run::reserved_names::HostTag;
 use crate::run::{self, Failure, Outcome, Run};
 use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::time_format::rfc3339;

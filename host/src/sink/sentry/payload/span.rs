@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::limits::{DetailLevel, MAX_OP_CHARS, MAX_TAG_CHARS, truncate};
-use crate::run::reserved::HostData;
+use crate::run::reserved_names::HostData;
 use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::trace::{Span, SpanId, Status, Trace, TraceId, Value};
 

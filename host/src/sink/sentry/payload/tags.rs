@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::limits::{MAX_TAG_CHARS, truncate};
 use crate::run::Run;
-use crate::run::reserved::{HostTag, SENTRY_FIELDS};
+use crate::run::reserved_names::{HostTag, SENTRY_FIELDS};
 
 /// Tags by their keys. The values are valid, and not empty.
 pub struct Tags<'a>(BTreeMap<Cow<'a, str>, Cow<'a, str>>);

@@ -9,7 +9,7 @@ use super::tags::Tags;
 use crate::assessment::{Assessment, Recovery};
 use crate::propagation::EventDefaults;
 use crate::run::Run;
-use crate::run::reserved::{HostData, HostTag};
+use crate::run::reserved_names::{HostData, HostTag};
 use crate::sink::milliseconds;
 use crate::sink::sentry::json_writer::ObjectWriter;
 use crate::trace::{Span, Trace};

@@ -7,20 +7,20 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::limits::ATTEMPTS;
+use super::compiler_limits::ATTEMPTS;
 
-/// Gives turns to compile.
+/// Permits to compile components, and the attempts that wait for one.
 #[derive(Debug)]
-pub struct Turns(Mutex<State>);
+pub struct CompileQueue(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    /// The number of free turns.
+    /// The number of free permits.
     free: usize,
-    /// The number of free turns that last attempts may take. If there are several turns, one is kept for earlier
+    /// The number of free permits that last attempts may take. If there are several permits, one is kept for earlier
     /// attempts.
     free_for_last_attempts: usize,
-    waiting: BTreeMap<Rank, oneshot::Sender<Turn>>,
+    waiting: BTreeMap<Rank, oneshot::Sender<CompilePermit>>,
     /// The number of those that have waited.
     count: u64,
 }
@@ -36,8 +36,8 @@ struct Rank {
 
 /// The right to compile one component, which the next one gets when this value is dropped.
 #[derive(Debug)]
-pub struct Turn {
-    turns: Arc<Turns>,
+pub struct CompilePermit {
+    queue: Arc<CompileQueue>,
     is_last_attempt: bool,
 }
 
@@ -45,17 +45,17 @@ fn is_last(attempt: usize) -> bool {
     attempt + 1 == ATTEMPTS
 }
 
-impl Turns {
-    /// Creates turns for as many components at once, at least one.
+impl CompileQueue {
+    /// Creates permits for this number of components at once, at least one.
     pub fn new(at_once: usize) -> Arc<Self> {
         let at_once = at_once.max(1);
         let free_for_last_attempts = (at_once - 1).max(1);
         Arc::new(Self(Mutex::new(State { free: at_once, free_for_last_attempts, waiting: BTreeMap::new(), count: 0 })))
     }
 
-    /// Waits for a turn to make an attempt (0 is the first) to compile a file of this size. Returns `None` if there
-    /// are no turns any more, which does not happen while this value lives.
-    pub async fn take(self: &Arc<Self>, attempt: usize, file_bytes: u64) -> Option<Turn> {
+    /// Waits for a permit to make an attempt (0 is the first) to compile a file of this size. Returns `None` if there
+    /// are no permits any more, which does not happen while this value lives.
+    pub async fn take(self: &Arc<Self>, attempt: usize, file_bytes: u64) -> Option<CompilePermit> {
         let (sender, receiver) = oneshot::channel();
         {
             let mut state = self.0.lock();
@@ -67,16 +67,16 @@ impl Turns {
         receiver.await.ok()
     }
 
-    /// Gives the free turns to those that are next.
+    /// Gives the free permits to those that are next.
     fn hand_out(self: &Arc<Self>) {
         while let Some((is_last_attempt, sender)) = self.next() {
-            // A turn that nobody waits for any more is free again when it is dropped.
-            _ = sender.send(Turn { turns: Arc::clone(self), is_last_attempt });
+            // A permit that nobody waits for any more is free again when it is dropped.
+            _ = sender.send(CompilePermit { queue: Arc::clone(self), is_last_attempt });
         }
     }
 
-    /// Takes a free turn for the one that is next, if there are both.
-    fn next(&self) -> Option<(bool, oneshot::Sender<Turn>)> {
+    /// Takes a free permit for the one that is next, if there are both.
+    fn next(&self) -> Option<(bool, oneshot::Sender<CompilePermit>)> {
         let mut state = self.0.lock();
         loop {
             let (rank, sender) = state.waiting.first_key_value()?;
@@ -95,14 +95,14 @@ impl Turns {
     }
 }
 
-impl Drop for Turn {
+impl Drop for CompilePermit {
     fn drop(&mut self) {
         {
-            let mut state = self.turns.0.lock();
+            let mut state = self.queue.0.lock();
             state.free += 1;
             state.free_for_last_attempts += usize::from(self.is_last_attempt);
         }
-        self.turns.hand_out();
+        self.queue.hand_out();
     }
 }
 
@@ -128,65 +128,65 @@ mod tests {
 
     const LAST: usize = ATTEMPTS - 1;
 
-    fn wait(turns: &Arc<Turns>, attempt: usize, file_bytes: u64) -> PollOnce<Option<Turn>> {
-        let turns = Arc::clone(turns);
-        let mut waiting: PollOnce<_> = Box::pin(async move { turns.take(attempt, file_bytes).await });
-        // The first poll puts it into the queue, and leaves a turn for the next poll.
-        if let Poll::Ready(turn) = poll_once(&mut waiting) {
-            return Box::pin(std::future::ready(turn));
+    fn wait(queue: &Arc<CompileQueue>, attempt: usize, file_bytes: u64) -> PollOnce<Option<CompilePermit>> {
+        let queue = Arc::clone(queue);
+        let mut waiting: PollOnce<_> = Box::pin(async move { queue.take(attempt, file_bytes).await });
+        // The first poll puts it into the queue, and leaves a permit for the next poll.
+        if let Poll::Ready(permit) = poll_once(&mut waiting) {
+            return Box::pin(std::future::ready(permit));
         }
         waiting
     }
 
-    fn get(waiting: &mut PollOnce<Option<Turn>>) -> Option<Turn> {
+    fn get(waiting: &mut PollOnce<Option<CompilePermit>>) -> Option<CompilePermit> {
         match poll_once(waiting) {
-            Poll::Ready(turn) => turn,
+            Poll::Ready(permit) => permit,
             Poll::Pending => None,
         }
     }
 
     #[test]
     fn first_attempts_go_before_all_others_and_small_files_before_large_ones() {
-        let turns = Turns::new(1);
-        let first = get(&mut wait(&turns, LAST, 1)).expect("a turn is free");
+        let queue = CompileQueue::new(1);
+        let first = get(&mut wait(&queue, LAST, 1)).expect("a permit is free");
         let ranks = [(1, 5), (0, 900), (LAST, 1), (0, 10), (0, 10), (1, 5)];
-        let mut waiting = ranks.map(|(attempt, bytes)| Some(wait(&turns, attempt, bytes)));
+        let mut waiting = ranks.map(|(attempt, bytes)| Some(wait(&queue, attempt, bytes)));
         drop(first);
         let mut order = Vec::new();
-        while let Some((index, turn)) =
+        while let Some((index, permit)) =
             waiting.iter_mut().enumerate().find_map(|(index, it)| Some((index, get(it.as_mut()?)?)))
         {
             order.push(index);
             waiting[index] = None;
-            drop(turn);
+            drop(permit);
         }
         assert_eq!(order, [3, 4, 1, 0, 5, 2]);
     }
 
     #[test]
-    fn last_attempts_leave_a_turn_for_others() {
-        let turns = Turns::new(2);
-        let mut long = [wait(&turns, LAST, 1), wait(&turns, LAST, 1)];
-        let turn = get(&mut long[0]).expect("a turn is free");
-        assert!(get(&mut long[1]).is_none(), "the other turn is for earlier attempts");
-        let short = get(&mut wait(&turns, 0, 1)).expect("a turn is free");
+    fn last_attempts_leave_a_permit_for_others() {
+        let queue = CompileQueue::new(2);
+        let mut long = [wait(&queue, LAST, 1), wait(&queue, LAST, 1)];
+        let permit = get(&mut long[0]).expect("a permit is free");
+        assert!(get(&mut long[1]).is_none(), "the other permit is for earlier attempts");
+        let short = get(&mut wait(&queue, 0, 1)).expect("a permit is free");
         drop(short);
         assert!(get(&mut long[1]).is_none());
-        drop(turn);
+        drop(permit);
         assert!(get(&mut long[1]).is_some());
     }
 
     #[test]
     fn those_that_gave_up_are_passed_over() {
-        let turns = Turns::new(1);
-        let turn = get(&mut wait(&turns, 0, 1)).expect("a turn is free");
-        let given_up = wait(&turns, 0, 1);
-        let received = wait(&turns, 0, 2);
-        let mut waiting = wait(&turns, 0, 3);
+        let queue = CompileQueue::new(1);
+        let permit = get(&mut wait(&queue, 0, 1)).expect("a permit is free");
+        let given_up = wait(&queue, 0, 1);
+        let received = wait(&queue, 0, 2);
+        let mut waiting = wait(&queue, 0, 3);
         drop(given_up);
-        drop(turn);
+        drop(permit);
         assert!(get(&mut waiting).is_none(), "another one has it");
-        // A caller that was given a turn is dropped before it has received the turn.
+        // A caller that was given a permit is dropped before it has received the permit.
         drop(received);
         assert!(get(&mut waiting).is_some());
     }

@@ -14,7 +14,7 @@ use crate::capability::opening_limit::OpeningPermit;
 
 /// The attempts of one hop. Clones share them.
 #[derive(Clone)]
-pub struct Attempts {
+pub struct ConnectAttempts {
     race: Race,
     /// True if the client gets one address for each attempt. A proxy's addresses are all left to the client.
     is_race: bool,
@@ -25,7 +25,7 @@ pub struct Attempts {
     opening: Arc<Mutex<Option<OpeningPermit>>>,
 }
 
-impl Attempts {
+impl ConnectAttempts {
     /// Returns the attempts of a hop that begins. Without a filter, the hop may connect to any address.
     pub fn new(
         transport: &Transport,

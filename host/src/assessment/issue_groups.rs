@@ -10,7 +10,7 @@ use crate::run::{Failure, Identity};
 
 /// The groups of each probe so far.
 #[derive(Default)]
-pub struct GroupTracker(HashMap<ProbeKey, Groups>);
+pub struct IssueGroups(HashMap<ProbeKey, Groups>);
 
 /// The groups of one probe so far.
 #[derive(Default)]
@@ -28,7 +28,7 @@ const MAX_CHECK_GROUPS: usize = 20;
 /// but any of them can fail together.
 const MAX_CHECK_GROUPS_OF_BUILT_IN: usize = 200;
 
-impl GroupTracker {
+impl IssueGroups {
     /// Records a failure of a probe, or a warning, and returns what groups it. A reason has to be a word, and one of
     /// the first [`MAX_REASONS`] of the probe.
     pub fn record(&mut self, probe: &Arc<Identity>, failure: &Failure) -> Grouping {
@@ -88,7 +88,7 @@ mod tests {
         Failure { reason: reason.to_owned(), message: String::new(), mismatches }
     }
 
-    fn record(groups: &mut GroupTracker, identity: &Arc<Identity>, reason: &str) -> bool {
+    fn record(groups: &mut IssueGroups, identity: &Arc<Identity>, reason: &str) -> bool {
         groups.record(identity, &failure(reason, &[])) == Grouping::Reason
     }
 
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_first_reasons_of_a_probe_group_and_others_do_not() {
-        let mut groups = GroupTracker::default();
+        let mut groups = IssueGroups::default();
         let [first, second] = identities(true);
         for number in 0..1000 {
             assert_eq!(record(&mut groups, &first, &format!("r{number}")), number < MAX_REASONS, "{number}");
@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn the_first_groups_of_failed_checks_group_and_others_belong_to_their_reason() {
         for (built_in, max) in [(false, MAX_CHECK_GROUPS), (true, MAX_CHECK_GROUPS_OF_BUILT_IN)] {
-            let mut groups = GroupTracker::default();
+            let mut groups = IssueGroups::default();
             let [first, second] = identities(built_in);
             for number in 0..1000 {
                 let grouping = groups.record(&first, &failure("assertion", &["status", &format!("$.n{number}")]));
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_a_word() {
-        let mut groups = GroupTracker::default();
+        let mut groups = IssueGroups::default();
         let identity = Arc::new(Identity::default());
         for reason in ["", "status", "exit-status", "http_503", "a.b"] {
             assert!(record(&mut groups, &identity, reason), "{reason}");

@@ -1,9 +1,10 @@
-//! The names of the tags and data that the host sets on runs. Sinks set no other names, and a guest can
-//! set none of them.
+//! The names of the tags and data that the host sets on runs. Sinks set no other names, and a guest can set none of
+//! them.
 
 use crate::trace::SPANS_LEFT_OUT;
 
-/// Declares an enum of names, with a list of all of them that cannot lack one.
+/// Declares an enum of names, and a constant `ALL` with every name. Both come from the same list, so that `ALL` is
+/// always complete.
 macro_rules! names {
     ($(#[$about:meta])* $type:ident { $($(#[$about_name:meta])* $name:ident = $text:literal,)* }) => {
         $(#[$about])*
@@ -64,7 +65,8 @@ names! {
 
 /// Keys of tags that Sentry drops or overwrites, since it has fields with these names.
 pub const SENTRY_FIELDS: [&str; 7] = ["dist", "environment", "filename", "function", "release", "server_name", "user"];
-/// Further keys of tags that Sentry derives from an event. A guest's would look as if they were derived.
+/// Keys of tags that Sentry derives from an event. If a guest set one of them, it would look as if Sentry had derived
+/// it.
 const DERIVED_TAGS: [&str; 4] = ["level", "logger", "title", "transaction"];
 /// The beginnings of names that belong to the host and to Sentry.
 const RESERVED_PREFIXES: [&str; 3] = ["sentrynet.", "sentry.", "sentry:"];
