@@ -184,8 +184,8 @@ fn every_call_of_a_guest_is_counted_and_recorded() {
     assert_eq!((uncounted, counted), (2, 3), "the table makes calls that are not counted");
 }
 
-/// What blocks the thread that calls it, with the modules of capabilities that may use it. All of them need a
-/// `MayBlock`, or give one to what they call.
+/// Functions that block the thread that calls them, with the modules of capabilities that may use each. All of these
+/// modules need a `MayBlock`, or give one to what they call.
 const BLOCKING: &[(&str, &[&str])] = &[
     ("std::fs", &["capability/regular_file", "capability/regular_file/append"]),
     ("tokio::fs", &[]),

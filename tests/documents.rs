@@ -186,6 +186,31 @@ fn every_sink_is_in_the_table_of_modules() {
     }
 }
 
+/// `rustfmt` wraps code, and leaves comments as they are.
+#[test]
+fn comments_and_paragraphs_are_at_most_120_columns_wide() {
+    const MAX_COLUMNS: usize = 120;
+    let files = run_shell(&repository(), "git ls-files '*.rs' '*.wit' '*.md'");
+    assert_eq!(files.code, 0, "{}", files.stderr);
+    // Tables and pictures cannot be wrapped. `deps` has files of others.
+    let is_wrapped = |file: &str, line: &str| {
+        if file.ends_with(".md") {
+            !line.starts_with(['|', '!'])
+        } else {
+            line.trim_start().starts_with("//") && !line.contains('█')
+        }
+    };
+    let mut wide = Vec::new();
+    for file in files.stdout.lines().filter(|file| !file.contains("/deps/")) {
+        for (index, line) in read(file).lines().enumerate() {
+            if line.chars().count() > MAX_COLUMNS && is_wrapped(file, line) {
+                wide.push(format!("{file}:{}", index + 1));
+            }
+        }
+    }
+    assert!(wide.is_empty(), "wrap these lines at {MAX_COLUMNS} columns: {wide:#?}");
+}
+
 /// Returns the text of all Rust files below a folder.
 fn source(folder: &Path) -> String {
     let entries = std::fs::read_dir(folder).expect("source can be read").flatten().map(|entry| entry.path());

@@ -127,7 +127,7 @@ struct Observation {
 }
 
 fn observe(bench: &Bench, servers: &mut Servers, config: &Config, duration: Duration) -> Result<Observation> {
-    /// Samples over the whole time.
+    /// The number of samples, at equal intervals over the whole duration.
     const SAMPLES: u32 = 30;
     servers.reset_counts()?;
     let setup = bench.setup(config)?;

@@ -16,7 +16,7 @@ use crate::table::{Figure, Goal};
 
 /// Checks a second: half of what two cores sustain.
 const CHECKS_PER_SECOND: usize = 5000;
-/// The duration from which on each third has about the same faults, in minutes.
+/// The shortest soak, in minutes, whose thirds are compared: in a shorter one, the thirds have different faults.
 const MIN_MINUTES_TO_COMPARE: u32 = 15;
 /// The time limit for the delivery of what is queued at the end.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(180);

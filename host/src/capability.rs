@@ -60,7 +60,7 @@ pub fn link(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
     record_replay::link::<InterceptedCalls>(linker)
 }
 
-/// Has a guest's calls pass through [`record_replay`].
+/// The data of the linker by which a guest's calls pass through [`record_replay`].
 struct InterceptedCalls;
 
 impl HasData for InterceptedCalls {

@@ -4,8 +4,8 @@
 //! of targets. Such text must not move the cursor, change colours, begin a line, or look like other text than it is.
 //!
 //! - [`StyledText`] is the text of an output. It escapes all text that is added to it.
-//! - [`escape`] and [`excerpt`] escape text for other uses, and [`escape_json`] JSON. [`cut`] bounds a text by its length
-//!   after escaping.
+//! - [`escape`] and [`excerpt`] escape text for other uses, and [`escape_json`] JSON. [`cut`] bounds a text by its
+//!   length after escaping.
 //! - [`Form::finish`] is the last step before an output is written. It lets only line breaks and styles pass.
 
 mod escaping;

@@ -124,8 +124,8 @@ pub struct Call {
     /// The answer to an external call. `None` for a local call, whose result a replay computes from earlier calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
-    /// For a local call, the effects between the previous entry and this call. The host may do background work while
-    /// the guest computes.
+    /// The effects between the previous entry and this call, if it is a local one: the host may do background work
+    /// while the guest computes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Box<Effects>>,
 }

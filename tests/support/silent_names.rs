@@ -23,7 +23,7 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
 }
 "#;
 
-/// Has a program wait for ever when it resolves a name below `silent`, such as `a.silent`.
+/// Makes a program wait for ever when it resolves a name below `silent`, such as `a.silent`.
 pub fn preload(program: &mut Command) -> &mut Command {
     static LIBRARY: LazyLock<PathBuf> = LazyLock::new(compile);
     program.env("LD_PRELOAD", &*LIBRARY)

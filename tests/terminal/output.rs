@@ -1,4 +1,4 @@
-//! What `once` and `run` print as text.
+//! The text that `once` and `run` print.
 
 use std::process::Stdio;
 

@@ -27,7 +27,7 @@ pub struct OfflineDetector {
     built_in_probes: usize,
     /// The built-in probes that have run at least once.
     ran: HashSet<ProbeKey>,
-    /// For each probe that has voted, the host of its latest vote.
+    /// The host of the latest vote of each probe that has voted.
     votes: HashMap<ProbeKey, String>,
     /// The hosts that were tried, each with the time since which it has not answered, or `None` if it is not known to
     /// be silent. They are named in settings, so that a run cannot add any number of them.
@@ -59,7 +59,7 @@ struct Silence {
     began: Instant,
     /// The time at which the run with that attempt was assessed.
     noticed: Instant,
-    /// Only an answer at or after this time ends the silence.
+    /// The earliest time of an answer that ends the silence.
     latest: Instant,
     /// The number of hosts that stopped answering.
     hosts: usize,

@@ -117,9 +117,9 @@ pub enum ConnectivityChange {
 pub struct OfflineFinding {
     /// The start of the first attempt without an answer.
     pub since: Instant,
-    /// The number of hosts that have stopped answering since then.
+    /// The number of hosts that have stopped answering since `since`.
     pub silent: usize,
-    /// The number of hosts that were tried since the start.
+    /// The number of hosts that were tried since the program was started.
     pub known: usize,
     /// The first hosts that stopped answering, at most five.
     pub examples: Vec<SilentHost>,

@@ -4,8 +4,8 @@
 //! progress is therefore bounded:
 //!
 //! - Built-in probes have one bound for all of them together.
-//! - Each third-party probe has a bound of its own. Its first call takes one of the threads that are kept for first calls.
-//!   While that is in progress, its further calls take threads that all third-party probes share.
+//! - Each third-party probe has a bound of its own. Its first call takes one of the threads that are kept for first
+//!   calls. While that is in progress, its further calls take threads that all third-party probes share.
 //!
 //! So a probe whose calls never end takes no thread from a probe that makes one call at a time, unless there are more
 //! such probes than threads for first calls. No more calls of a probe wait for shared threads than its own bound

@@ -115,10 +115,11 @@ impl AttemptOpenings {
 }
 
 impl OpeningPermit {
-    /// Returns true if the wait for this permit has left less time than the guest has asked for. That the target takes
-    /// longer than what is left is then no failure of it.
+    /// Returns true if the wait for this permit has left less time than the guest has asked for. The target is then not
+    /// to blame if it takes longer than the time that is left.
     pub fn has_shortened(&self, timeout: Timeout) -> bool {
-        /// A shorter wait takes no more time than others that are not measured, such as that for a thread.
+        /// The shortest wait that counts. Other delays that are not measured, such as that until a thread is free, can
+        /// take as long as a shorter one.
         const MIN_WAIT: Duration = Duration::from_millis(10);
         self.waited >= MIN_WAIT && matches!(timeout, Timeout::Deadline(_))
     }

@@ -1,5 +1,5 @@
-//! The hosts that a kept secret may be sent to: the entries of `allow.secrets`, and the hosts that settings name. Does
-//! no I/O.
+//! The hosts that a kept secret may be sent to: the entries of `allow.secret_hosts`, and the hosts that settings name.
+//! Does no I/O.
 //!
 //! A destination differs from [`AllowedHost`] by its scheme: a secret for `https://shop.example` is not sent to the
 //! same host without TLS.

@@ -90,7 +90,7 @@ pub struct Probe {
     pub name: String,
     /// The component.
     pub module: Module,
-    /// If it is `None`, the component gives the probe a title.
+    /// The title in the configuration. If it is `None`, the component gives the probe a title.
     pub title: Option<String>,
     /// The tags of `sentry`, the group and the probe; the innermost overrides.
     pub tags: Arc<BTreeMap<String, String>>,
@@ -198,8 +198,9 @@ pub struct Allow {
     pub hosts: Option<Vec<AllowedHost>>,
     /// The permissions for SSH.
     pub ssh: AllowSsh,
-    /// Where the host may send a setting that it keeps from the component, by the setting's path: the keys and indices
-    /// that lead to it. A setting without an entry may be sent to the hosts that the settings name.
+    /// The destinations to which the host may send settings that it keeps from the component. Each entry has the path
+    /// of a setting, the keys and indices that lead to it, and its destinations. A setting without an entry may be sent
+    /// to the hosts that the settings name.
     pub secret_hosts: Vec<(Vec<String>, Vec<Destination>)>,
     /// The component may write to the log of its run.
     pub log: Option<bool>,

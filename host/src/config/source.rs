@@ -25,7 +25,8 @@ pub struct Source {
     pub path: Option<PathBuf>,
     /// The directory that relative paths in the file start from.
     pub directory: PathBuf,
-    /// If the file has only the settings of one probe: the value of its key `probe`. `None` for a whole configuration.
+    /// The value of the key `probe` for a file that has the settings of one probe and nothing else. `None` for a whole
+    /// configuration.
     pub probe: Option<String>,
     /// The files of a folder, in the order of their names. Empty for a single file.
     pub files: Vec<SourceFile>,

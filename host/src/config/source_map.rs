@@ -28,7 +28,7 @@ pub struct Member<'a> {
     /// The key of the node; `None` for an item of a list and for the document.
     pub key: Option<&'a Node>,
     pub value: &'a Node,
-    /// If the value is a map: its first key.
+    /// The first key of the value, if this is a map.
     pub first_key: Option<&'a Node>,
     /// True if the pointer leads to this node; false if this is only the innermost node on the way.
     pub is_exact: bool,

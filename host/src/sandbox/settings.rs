@@ -2,7 +2,8 @@
 //!
 //! - Text that replaced a reference (`${env:NAME}`) becomes a number or a boolean where the schema requires one.
 //! - Text that replaced a reference within a template is escaped.
-//! - A number, a boolean or null becomes text as it is written in the file, where the schema says that it is sent as text.
+//! - A number, a boolean or null becomes text as it is written in the file, where the schema says that it is sent as
+//!   text.
 //! - Settings that the schema marks `writeOnly` are hidden from the guest, which gets their JSON pointers instead.
 
 use serde_json::{Map, Value};

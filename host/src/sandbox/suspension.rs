@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 
 use crate::threads::refused;
 
-/// Knows the last periods in which this process did not run.
+/// A record of the last periods in which this process did not run, which a thread of its own keeps.
 pub struct SuspensionMonitor(Mutex<State>);
 
 struct State {

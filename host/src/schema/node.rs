@@ -118,8 +118,8 @@ pub struct ObjectKeywords {
 #[derive(Debug)]
 pub struct Target {
     pub node: NodeId,
-    /// For `$dynamicRef`: the nodes with the same `$dynamicAnchor`, by schema resource. The outermost resource that the
-    /// validation has entered decides.
+    /// The other targets of a `$dynamicRef`: the nodes with the same `$dynamicAnchor`, by their schema resource. The
+    /// target is that of the outermost resource that the validation has entered.
     pub dynamic: HashMap<usize, NodeId>,
 }
 

@@ -73,7 +73,7 @@ struct Validator<'v> {
 #[derive(Default)]
 struct Outcome<'v> {
     failures: Vec<Failure<'v>>,
-    /// Only complete if the schema tracks it.
+    /// The keys and items that were evaluated. Complete only if the schema tracks them.
     evaluated: Evaluated<'v>,
 }
 

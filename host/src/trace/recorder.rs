@@ -85,7 +85,7 @@ pub(super) struct OpenTrace {
     pub(super) epoch: Instant,
     /// The time at which the clock is held, or `None` if it runs.
     pub(super) held_at: Option<Instant>,
-    /// For each span, true if it has not ended.
+    /// One value for each span: true if the span has not ended.
     pub(super) open: Vec<bool>,
     /// The guest's open spans, innermost last.
     stack: Vec<usize>,

@@ -20,9 +20,9 @@ pub trait Observation {
 /// The checks that do not hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evaluation {
-    /// Those of the level [`Level::Error`], in the order of the configuration.
+    /// The checks of the level [`Level::Error`], in the order of the configuration.
     pub errors: Vec<Mismatch>,
-    /// Those of the level [`Level::Warning`], in the order of the configuration.
+    /// The checks of the level [`Level::Warning`], in the order of the configuration.
     pub warnings: Vec<Mismatch>,
     /// The sentence of [`Observation::json`], if a JSONPath is checked with the level [`Level::Error`], the response is
     /// not JSON, and no other check is an error.

@@ -17,8 +17,8 @@ pub fn parse_json(what: &str, text: &str) -> Result<Value, String> {
     })
 }
 
-/// Returns what a text that is not JSON looks like, which is nothing if it is empty; `None` if it looks like nothing that
-/// is known.
+/// Returns what a text that is not JSON looks like, which is nothing if it is empty; `None` if it looks like nothing
+/// that is known.
 fn looks_like(text: &str) -> Option<&'static str> {
     let start: String = text.trim_start().chars().take(16).flat_map(char::to_lowercase).collect();
     match start.as_str() {

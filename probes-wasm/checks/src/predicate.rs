@@ -75,7 +75,7 @@ impl Predicate {
         Parser { kind, subject: None, in_assertions: false, problems }.parse(form, pointer)
     }
 
-    /// Returns what it means for the run if the predicate does not hold.
+    /// Returns the level, which says whether the run fails or has a warning if the predicate does not hold.
     pub fn level(&self) -> Level {
         self.level
     }

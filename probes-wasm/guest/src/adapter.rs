@@ -51,7 +51,7 @@ fn log_panics() {
     });
 }
 
-/// On other targets, tests have the hook of the standard library.
+/// Does nothing: on other targets there are only tests, which have the hook of the standard library.
 #[cfg(not(target_family = "wasm"))]
 fn log_panics() {}
 

@@ -114,8 +114,8 @@ impl Request {
         self.0.compression(ask);
     }
 
-    /// Sets whether a body is decoded that has a content coding, also where compression was not asked for. The default is
-    /// false.
+    /// Sets whether a body is decoded that has a content coding, also where compression was not asked for. The default
+    /// is false.
     pub fn decoding(&self, decode: bool) {
         self.0.decoding(decode);
     }

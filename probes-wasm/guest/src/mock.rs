@@ -85,7 +85,7 @@ pub struct MockRequest {
 pub struct MockSpan {
     /// The category of the step.
     pub op: String,
-    /// What the step is about.
+    /// The description of the step.
     pub description: String,
     /// The status; `None` if the probe set none.
     pub status: Option<Status>,
@@ -131,8 +131,8 @@ impl MockHost {
         Self::default()
     }
 
-    /// Answers requests with this method and this URL. If it is called several times for the same request, the responses
-    /// are given in turn, and the last one again and again.
+    /// Answers requests with this method and this URL. If it is called several times for the same request, the
+    /// responses are given in turn, and the last one again and again.
     pub fn respond(&self, method: &str, url: &str, response: MockResponse) {
         self.answer(method, url, Ok(response));
     }
@@ -157,7 +157,7 @@ impl MockHost {
         self.0.borrow_mut().servers.insert((host.to_owned(), port), Err(error));
     }
 
-    /// Has a probe check settings. Returns the title of the run.
+    /// Lets a probe check settings. Returns the title of the run.
     ///
     /// # Errors
     /// Returns the mistakes in the settings, each as its JSON pointer and a message.

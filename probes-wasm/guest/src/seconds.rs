@@ -29,7 +29,8 @@ impl Seconds {
         time.ok_or_else(|| format!("expected seconds from {} to {}, got {}", bounds.start(), bounds.end(), self.0))
     }
 
-    /// Parses `500ms`, `30s`, `1.5 m`, `1h`, `7d`, or a number alone, which is seconds. Returns `None` for any other text.
+    /// Parses `500ms`, `30s`, `1.5 m`, `1h`, `7d`, or a number alone, which is seconds. Returns `None` for any other
+    /// text.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
@@ -61,8 +62,8 @@ impl TryFrom<Value> for Seconds {
     }
 }
 
-/// The schema of a number or a text. A field can add `minimum` and `maximum`, which hold for numbers alone: the probe has
-/// to check the bounds with [`Seconds::within`].
+/// The schema of a number or a text. A field can add `minimum` and `maximum`, which hold for numbers alone: the probe
+/// has to check the bounds with [`Seconds::within`].
 impl schemars::JsonSchema for Seconds {
     fn inline_schema() -> bool {
         true

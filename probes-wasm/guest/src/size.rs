@@ -14,8 +14,8 @@ impl Size {
         self.0
     }
 
-    /// Parses `64 MiB`, `1.5G`, `10 kB` or `512`. `KiB` or `K` is 1024 bytes, `kB` 1000 bytes, and so on up to `GiB`; case
-    /// does not matter. Returns `None` for any other text.
+    /// Parses `64 MiB`, `1.5G`, `10 kB` or `512`. `KiB` or `K` is 1024 bytes, `kB` 1000 bytes, and so on up to `GiB`;
+    /// case does not matter. Returns `None` for any other text.
     fn parse(text: &str) -> Option<Self> {
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {

@@ -48,8 +48,9 @@ impl Client {
         self.0.host_key(key).map_err(Invalid::new)
     }
 
-    /// Accepts the key of a host that is not known yet, and writes it to the file of known hosts. [`Client::connect`] fails
-    /// unless the operator allows that, and for a component from a file unless [`Client::known_hosts`] names the file.
+    /// Accepts the key of a host that is not known yet, and writes it to the file of known hosts. [`Client::connect`]
+    /// fails unless the operator allows that, and for a component from a file unless [`Client::known_hosts`] names the
+    /// file.
     pub fn accept_new(&self) {
         self.0.accept_new();
     }
@@ -82,8 +83,8 @@ impl Client {
     /// Adds one of the keys that the SSH agent holds to log in with, by the file of its public key.
     ///
     /// # Errors
-    /// Returns [`Invalid`] if there is no agent, if the operator does not allow it, if the file is no public key, or if the
-    /// probe's settings do not contain its path.
+    /// Returns [`Invalid`] if there is no agent, if the operator does not allow it, if the file is no public key, or if
+    /// the probe's settings do not contain its path.
     pub fn agent_key(&self, path: &str) -> Result<(), Invalid> {
         self.0.agent_key(path).map_err(Invalid::new)
     }

@@ -19,8 +19,8 @@ impl SshObservation {
         Self { session, output, json: OnceCell::new() }
     }
 
-    /// Fails if the checks look into standard output or standard error, and only its beginning is known: a check of a part
-    /// could pass where the whole does not. Reports a warning instead if all of these checks have the level
+    /// Fails if the checks look into standard output or standard error, and only its beginning is known: a check of a
+    /// part could pass where the whole does not. Reports a warning instead if all of these checks have the level
     /// [`Level::Warning`].
     pub fn check_completeness(&self, checks: &Checks) -> Result<(), Failure> {
         let Some(output) = &self.output else { return Ok(()) };

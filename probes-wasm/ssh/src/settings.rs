@@ -29,25 +29,25 @@ pub struct Settings {
     port: Option<u32>,
     /// The user to log in as; needed with any credentials.
     username: Option<String>,
-    /// The file of a private key to log in with, in OpenSSH's format or PEM. If there is a certificate of the key beside it
-    /// (`id_ed25519-cert.pub`), that is tried first. With `auth: agent`, the file of a public key: the only one of the
-    /// agent's keys to use.
+    /// The file of a private key to log in with, in OpenSSH's format or PEM. If there is a certificate of the key
+    /// beside it (`id_ed25519-cert.pub`), that is tried first. With `auth: agent`, the file of a public key: the only
+    /// one of the agent's keys to use.
     identity: Option<String>,
     /// The passphrase of an encrypted `identity`.
     passphrase: Option<SecretSetting>,
     /// A password to log in with. If the server refuses it, it is also the answer to the first hidden prompt of
     /// `keyboard-interactive`.
     password: Option<SecretSetting>,
-    /// The way to log in: `key` (the file of `identity`), `password`, `agent` (the keys that the SSH agent holds, or the
-    /// one of `identity`), or `none` (no login). Unless given, with `identity` and `password`, whichever are given; without these, the probe
-    /// connects and does not log in.
+    /// The way to log in: `key` (the file of `identity`), `password`, `agent` (the keys that the SSH agent holds, or
+    /// the one of `identity`), or `none` (no login). Unless given, with `identity` and `password`, whichever are given;
+    /// without these, the probe connects and does not log in.
     auth: Option<Auth>,
     /// The command to run after login. Its standard input is empty. Its exit status must be 0, unless there is a check
     /// of `exit status`.
     command: Option<String>,
-    /// The bytes of standard output, and of standard error, that can be checked, such as `4 MiB`. A check that looks into
-    /// more fails with the reason `too-large`; `stdout size` and `stderr size` count all bytes. 16 MiB at most; 1 MiB
-    /// unless given.
+    /// The bytes of standard output, and of standard error, that can be checked, such as `4 MiB`. A check that looks
+    /// into more fails with the reason `too-large`; `stdout size` and `stderr size` count all bytes. 16 MiB at most; 1
+    /// MiB unless given.
     max_output: Option<Size>,
     /// Conditions on the server and the command: `stdout: {contains: OK}`, `exit status: {less: 3}`.
     #[serde(default)]

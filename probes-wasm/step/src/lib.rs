@@ -84,8 +84,8 @@ pub struct Step {
     /// checked.
     #[schemars(range(max = MAX_REDIRECTS))]
     redirects: Option<u32>,
-    /// Verifies the server's certificate; true unless given. With false, every certificate is accepted, which protects from
-    /// nothing.
+    /// Verifies the server's certificate; true unless given. With false, every certificate is accepted, which protects
+    /// from nothing.
     verify_tls: Option<bool>,
     /// A PEM file of certificate authorities to trust, instead of the system's.
     ca: Option<String>,

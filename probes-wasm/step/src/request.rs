@@ -180,8 +180,8 @@ fn origin(url: &str) -> String {
     format!("{scheme}://{host}")
 }
 
-/// Returns `scheme://host:port/path` of a URL: its origin, and a path other than `/`. Credentials and query are left out:
-/// they may be secret, or vary.
+/// Returns `scheme://host:port/path` of a URL: its origin, and a path other than `/`. Credentials and query are left
+/// out: they may be secret, or vary.
 pub fn origin_and_path(url: &str) -> String {
     let (_, rest) = url.trim().split_once("://").unwrap_or(("", url.trim()));
     let rest = rest.split(['?', '#']).next().unwrap_or_default();

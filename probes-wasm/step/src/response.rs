@@ -41,8 +41,8 @@ impl HttpObservation {
         self.text.get_or_init(|| self.response.text()).as_deref().map_err(Clone::clone)
     }
 
-    /// Returns the failure of a check that could not look into the body. Its reason is `too-large` if the body is larger
-    /// than `max_body`, and otherwise `reason`.
+    /// Returns the failure of a check that could not look into the body. Its reason is `too-large` if the body is
+    /// larger than `max_body`, and otherwise `reason`.
     pub fn failure(&self, reason: &'static str, why: String) -> Failure {
         Failure::new(if self.response.body_size() > self.max_body { "too-large" } else { reason }, why)
     }

@@ -1,5 +1,5 @@
-//! Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`.
-//! The WIT files in wit/ define what a probe exports, and what the host does for it; bindings/probe.zig is the same in Zig.
+//! Checks the health of a service: expects JSON in which `status` is `ok` and `queue` is at most `max_queue`. The WIT
+//! files in wit/ define what a probe exports, and what the host does for it; bindings/probe.zig is the same in Zig.
 //! Nothing is freed: each run has an instance of its own, whose memory is discarded at the end of the run.
 
 const std = @import("std");

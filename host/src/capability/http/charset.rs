@@ -64,8 +64,8 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is constant, and a test uses it")
 }
 
-/// Returns the charset that a document itself declares. It cannot be UTF-16, in which the declaration could not be
-/// read.
+/// Returns the charset that a document itself declares. Returns UTF-8 for a document that declares UTF-16, as browsers
+/// do: if it were UTF-16, `pattern` would not have found the declaration.
 fn declared(beginning: &[u8], pattern: &Regex) -> Option<&'static Encoding> {
     let found = pattern.captures(beginning)?;
     match Encoding::for_label(&found[1])? {

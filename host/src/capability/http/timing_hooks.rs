@@ -92,8 +92,8 @@ pub enum ClientAuth {
     Sent,
 }
 
-/// The error of a client that resolves a name or connects in a task that belongs to no hop. It is not known which
-/// addresses are allowed there.
+/// The error of a client that resolves a name or connects in a task that belongs to no hop. Nothing may be connected to
+/// there, because the addresses that are allowed are known only within a hop.
 #[derive(Debug, thiserror::Error)]
 #[error("the host cannot tell for which request it is to connect; this is a bug, please report it")]
 pub struct OutsideOfHop;

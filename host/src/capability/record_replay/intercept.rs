@@ -23,9 +23,9 @@
 //!   arguments
 //!   count during the call alone.
 //! - `[copy]`: the function returns a copy of the resource that it is called on, whose size counts as well.
-//! - `[contents]`: the function takes resources, and the call is recorded with what they contain: by a function with the
-//!   same name in a module `contents`. In a replay, the resources are dropped. What they contain counts until the returned
-//!   resource is dropped, or to the end of the attempt if none is returned.
+//! - `[contents]`: the function takes resources, and the call is recorded with what they contain: by a function with
+//!   the same name in a module `contents`. In a replay, the resources are dropped. What they contain counts until the
+//!   returned resource is dropped, or to the end of the attempt if none is returned.
 
 use wasmtime::component::Resource;
 

@@ -57,10 +57,11 @@ impl Error {
         }
     }
 
-    /// Ends the attempt if the time is used up because the run has waited for other runs before.
+    /// Ends the attempt if this is a timeout, and the connection had less time than the guest has asked for because the
+    /// run waited for other runs first (`is_shortened`). The target is not to blame for such a timeout.
     ///
     /// # Errors
-    /// [`Exceeded`] with the limit `deadline`, for a timeout of a connection that `is_shortened`.
+    /// [`Exceeded`] with the limit `deadline` in that case.
     pub fn check_shortened(&self, is_shortened: bool, quota: &Quota) -> Result<(), Exceeded> {
         match self {
             Self::Timeout(_) if is_shortened => Err(quota.set_exceeded(LimitKind::Deadline)),

@@ -26,11 +26,11 @@ pub enum Trust {
     KnownHosts {
         /// The files.
         files: Vec<PathBuf>,
-        /// If set, the key of an unknown host is accepted and written to the first file, as by OpenSSH's
-        /// `StrictHostKeyChecking=accept-new`.
+        /// Accepts the key of an unknown host and writes it to the first file, as OpenSSH does with
+        /// `StrictHostKeyChecking=accept-new`. `None` refuses it.
         accept_new: Option<AcceptNew>,
     },
-    /// Only these keys, regardless of files.
+    /// These keys alone, regardless of files.
     Pinned(Vec<PinnedKey>),
 }
 

@@ -86,8 +86,8 @@ pub fn is_template(text: &str) -> bool {
     text.split('{').skip(1).any(|rest| rest.starts_with(|c: char| c.is_alphabetic() || c == '_') && rest.contains('}'))
 }
 
-/// Returns true if a pointer leads to a value of the host's own keys that is no secret, even if a reference stands for it:
-/// a number, one of a few words, or a name that is sent to Sentry on purpose.
+/// Returns true if a pointer leads to a value of the host's own keys that is no secret, even if a reference stands for
+/// it: a number, one of a few words, or a name that is sent to Sentry on purpose.
 pub fn is_public(pointer: &str) -> bool {
     let path: Vec<&str> = pointer.split('/').skip(1).collect();
     match (path.as_slice(), path_in_probe(&path)) {

@@ -60,10 +60,11 @@ impl ComponentCompiler {
     ///
     /// # Errors
     /// - Returns the errors of [`Source::open`].
-    /// - [`LoadError::NotCompiled`] or [`LoadError::UnusableCode`] if there is no compiler, and the directory does not have
-    ///   the code, or only for another host.
+    /// - [`LoadError::NotCompiled`] or [`LoadError::UnusableCode`] if there is no compiler, and the directory does not
+    ///   have the code, or only for another host.
     /// - [`LoadError::NotWasm`], [`LoadError::Untyped`], [`LoadError::Unfit`], [`LoadError::TooComplex`] or
-    ///   [`LoadError::Invalid`] if the file is not a valid component, and not a core module that can be converted to one.
+    ///   [`LoadError::Invalid`] if the file is not a valid component, and not a core module that can be converted to
+    ///   one.
     /// - [`LoadError::CompileLimit`] if compiling takes too much.
     /// - [`LoadError::Compiler`] or [`LoadError::Panicked`] if the compiler does not work.
     pub async fn compile(self: Arc<Self>, module: Module) -> Result<Compiled, LoadError> {

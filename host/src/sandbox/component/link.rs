@@ -15,8 +15,8 @@ use crate::sandbox::imports::import_info;
 /// # Errors
 /// - [`LoadError::NoProbe`] if it does not export the interface of a probe.
 /// - [`LoadError::OtherVersion`] if it exports an incompatible version of that interface.
-/// - [`LoadError::OtherImports`] or [`LoadError::Foreign`] if it imports something that the host does not have, from the
-///   contract or from elsewhere.
+/// - [`LoadError::OtherImports`] or [`LoadError::Foreign`] if it imports something that the host does not have, from
+///   the contract or from elsewhere.
 /// - [`LoadError::Unlinkable`] if the type of an import or export is wrong.
 pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Context>, LoadError> {
     let Compiled { component, name, .. } = compiled;

@@ -10,8 +10,8 @@ use super::super::pointer::child;
 use super::super::types::BudgetExceeded;
 use super::{Outcome, Validator};
 
-/// Known keys are collected for a message from at most this many levels of nodes below a node, and from at most this
-/// many nodes of each.
+/// The bound of the search for known keys, which a message names: how many levels of nodes it visits below a node, and
+/// how many nodes below each.
 const MAX_HOPS: usize = 4;
 /// The maximal number of known keys that are collected for a message.
 const MAX_KNOWN_KEYS: usize = 100;

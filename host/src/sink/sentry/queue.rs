@@ -55,7 +55,7 @@ pub enum SendResult {
     RateLimited(RateLimitHeaders),
     /// Rejected permanently.
     Rejected(RateLimitHeaders),
-    /// No response, or a server error.
+    /// There was no response, or it was a server error.
     Failed(RateLimitHeaders),
     /// The envelope could not be read from the spool.
     Unreadable,
@@ -68,7 +68,7 @@ pub enum QueueEvent {
     Unreachable,
     /// The server answers again.
     Reachable,
-    /// These categories are rate-limited from now on for this time.
+    /// The server has rate-limited these categories, for this time from now on.
     RateLimited(Vec<Category>, Duration),
     /// An envelope was dropped because the server rejects it, or fails at it while it accepts others.
     Rejected,

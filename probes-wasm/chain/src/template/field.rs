@@ -50,10 +50,10 @@ pub enum Conversion {
 /// The format of a field's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FieldFormat {
-    /// Without a format spec: the value is formatted as by Python's `str`.
+    /// There is no format spec: the value is formatted as by Python's `str`.
     Plain,
     Fixed(Spec),
-    /// With a format spec that contains fields itself. `source` is its text, for messages.
+    /// The format spec contains fields itself. `source` is its text, for messages.
     Nested {
         source: String,
         spec: Template,

@@ -104,8 +104,11 @@ impl LoginAttempt<'_> {
         Err(russh::Error::Inconsistent)
     }
 
-    /// Returns the answer to a prompt. `password_prompt` is the prompt that was answered with the password. Any other
-    /// one after it is a demand; the same one again is a refusal.
+    /// Returns the answer to a prompt: the password for the first hidden prompt, and an empty text for all others.
+    ///
+    /// `password_prompt` is the prompt that was answered with the password. If the server repeats it, it has refused
+    /// the password. If the server then shows another prompt, it demands something that this probe does not have, such
+    /// as a new password: that is recorded in `demand`.
     fn answer_prompt(
         &mut self,
         prompt: Prompt,

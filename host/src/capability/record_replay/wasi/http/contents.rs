@@ -1,5 +1,5 @@
-//! How calls are recorded that take resources: with what the resources contain. A resource that the guest does not have
-//! is left out; the call then stops the guest.
+//! Records of calls that take resources: what the resources contain is recorded in their place. A resource that the
+//! guest does not have is left out of the record; the call then stops the guest.
 
 #![allow(clippy::ref_option, reason = "the table of calls passes a reference to each argument")]
 
