@@ -48,17 +48,17 @@ fn write_bindings(output: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Writes `built-in.zst`: for each probe its length in bytes, as a little-endian `u32`, and its component.
+/// Writes `built-in.zst`, which has for each probe its length in bytes, as a little-endian `u32`, and its component;
+/// and `built_in.rs`, which has the names of the probes in the same order.
 fn write_built_in_probes(output: &Path) -> Result<(), Box<dyn Error>> {
-    /// In the order of `BUILT_IN` in `sandbox/component/read.rs`. `http` is first, because nearly all configurations need it.
-    const NAMES: [&str; 3] = ["http", "chain", "ssh"];
     /// A window of 16 MiB spans all probes, so that each is compressed against the one before it.
     const WINDOW_LOG: u32 = 24;
     // Level 19 compresses better, but takes some seconds: only builds for release use it.
     let level = if env::var("PROFILE")? == "release" { 19 } else { 1 };
     let mut stream = zstd::Encoder::new(Vec::new(), level)?;
     stream.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
-    for name in NAMES {
+    let names = built_in_names()?;
+    for name in &names {
         let path = format!("{PROBES_FOLDER}/{name}.wasm");
         println!("cargo::rerun-if-changed={path}");
         let bytes = fs::read(&path).map_err(|error| format!("{path}: {error}"))?;
@@ -66,5 +66,18 @@ fn write_built_in_probes(output: &Path) -> Result<(), Box<dyn Error>> {
         stream.write_all(&bytes)?;
     }
     fs::write(output.join("built-in.zst"), stream.finish()?)?;
+    fs::write(output.join("built_in.rs"), format!("&{names:?}"))?;
     Ok(())
+}
+
+/// Returns the names of the built-in probes. `http` is first, because nearly all configurations need it, and a probe is
+/// found by decompressing those before it.
+fn built_in_names() -> Result<Vec<String>, Box<dyn Error>> {
+    println!("cargo::rerun-if-changed={PROBES_FOLDER}");
+    let mut names = Vec::new();
+    for file in fs::read_dir(PROBES_FOLDER).map_err(|error| format!("{PROBES_FOLDER}: {error}"))? {
+        names.extend(file?.file_name().to_str().and_then(|name| name.strip_suffix(".wasm")).map(str::to_owned));
+    }
+    names.sort_by_key(|name| (name != "http", name.clone()));
+    Ok(names)
 }

@@ -145,8 +145,10 @@ impl Decoder<'_> {
 
     /// Returns a list of the values that `probe` can have, for messages.
     pub fn available(&self) -> String {
-        let declared = self.modules.keys().take(20).map(|name| format!("`{name}`, "));
-        format!("`http`, `chain`, `ssh`, {}or the path of a `.wasm` file", declared.collect::<String>())
+        let built_in = BUILT_IN.iter().map(|(.., component)| *component);
+        let names = built_in.chain(self.modules.keys().take(20).map(String::as_str));
+        let names: String = names.map(|name| format!("`{name}`, ")).collect();
+        format!("{names}or the path of a `.wasm` file")
     }
 
     pub fn warn_of_unused_modules(&mut self) {

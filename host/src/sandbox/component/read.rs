@@ -12,7 +12,7 @@ use super::error::LoadError;
 use crate::config::Module;
 
 /// The names of the built-in probes, in the order in which [`BUILT_IN_ARCHIVE`] has them.
-const BUILT_IN: [&str; 3] = ["http", "chain", "ssh"];
+const BUILT_IN: &[&str] = include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 /// The components of the built-in probes, each after its length (four bytes, little-endian), compressed with zstd.
 const BUILT_IN_ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/built-in.zst"));
 
@@ -194,6 +194,8 @@ fn unpack(index: usize) -> io::Result<Vec<u8>> {
 
 #[cfg(all(test, feature = "compiler"))]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
@@ -204,6 +206,12 @@ mod tests {
             assert!(unpack(index).expect("the archive can be unpacked") == built, "{name}");
         }
         assert!(matches!(built_in("smtp"), Err(LoadError::Unknown(_))));
+    }
+
+    #[test]
+    fn the_configuration_names_every_built_in_probe() {
+        let named: BTreeSet<_> = crate::config::built_ins().map(|(component, _)| component).collect();
+        assert_eq!(BTreeSet::from_iter(BUILT_IN.iter().copied()), named, "`BUILT_IN` of `config/decode/module.rs`");
     }
 
     #[test]
