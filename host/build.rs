@@ -1,6 +1,6 @@
 //! Finds out the commit, and generates the files that the program embeds: the contract's bindings for C and Zig, which
-//! `sentrynet new` writes into projects, and the built-in probes as one compressed stream, since they have most of their
-//! code in common.
+//! `sentrynet new` writes into projects, and the built-in probes as one compressed stream, since they have most of
+//! their code in common.
 
 use std::error::Error;
 use std::io::Write;

@@ -151,6 +151,35 @@ impl Guest {
     }
 }
 
+/// Writes a guest that sets data of its run to two random numbers and the time of the monotonic clock, by WASI. Returns
+/// the path.
+pub fn write_random_and_clock(name: &str) -> PathBuf {
+    const PACKAGES: [(&str, &str, &str); 2] = [
+        (
+            "random",
+            "wasi:random/random@0.2.6",
+            "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64;
+             get-random-bytes: func(len: u64) -> list<u8>; }",
+        ),
+        (
+            "clocks",
+            "wasi:clocks/monotonic-clock@0.2.6",
+            "package wasi:clocks@0.2.6; interface monotonic-clock { now: func() -> u64; }",
+        ),
+    ];
+    let imports = r#"
+        (import "wasi:random/random@0.2.6" "get-random-u64" (func $random (result i64)))
+        (import "wasi:random/random@0.2.6" "get-random-bytes" (func $bytes (param i64 i32)))
+        (import "wasi:clocks/monotonic-clock@0.2.6" "now" (func $now (result i64)))
+        (import "sentrynet:probe/span@0.1.0" "set-data" (func $data (param i32 i32 i32 i64 i32)))"#;
+    let run = "(call $data (i32.const 532) (i32.const 6) (i32.const 1) (call $random) (i32.const 0))
+        (call $data (i32.const 538) (i32.const 5) (i32.const 1) (call $now) (i32.const 0))
+        (call $bytes (i64.const 8) (i32.const 1800))
+        (call $data (i32.const 543) (i32.const 5) (i32.const 1) (i64.load (i32.load (i32.const 1800))) (i32.const 0))
+        i32.const 0";
+    Guest { imports, run, ..PASSES }.write_importing(name, &PACKAGES)
+}
+
 /// Copies the contract to a folder of its own, with a world that imports further interfaces. Returns the folder.
 fn copy_contract_with(name: &str, packages: &[(&str, &str, &str)]) -> PathBuf {
     let copy = empty_folder(&format!("wit-{name}"));

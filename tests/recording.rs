@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::guests::{Guest, PASSES};
+use crate::guests::{Guest, PASSES, write_random_and_clock};
 use crate::support::nginx::Nginx;
 use crate::support::sshd::Sshd;
 use crate::support::target::{Request, Target};
@@ -208,30 +208,7 @@ fn broken_runs_replay() {
 
 #[test]
 fn clocks_and_random_numbers_replay() {
-    let packages = [
-        (
-            "random",
-            "wasi:random/random@0.2.6",
-            "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64;
-             get-random-bytes: func(len: u64) -> list<u8>; }",
-        ),
-        (
-            "clocks",
-            "wasi:clocks/monotonic-clock@0.2.6",
-            "package wasi:clocks@0.2.6; interface monotonic-clock { now: func() -> u64; }",
-        ),
-    ];
-    let imports = r#"
-        (import "wasi:random/random@0.2.6" "get-random-u64" (func $random (result i64)))
-        (import "wasi:random/random@0.2.6" "get-random-bytes" (func $bytes (param i64 i32)))
-        (import "wasi:clocks/monotonic-clock@0.2.6" "now" (func $now (result i64)))
-        (import "sentrynet:probe/span@0.1.0" "set-data" (func $data (param i32 i32 i32 i64 i32)))"#;
-    let run = "(call $data (i32.const 532) (i32.const 6) (i32.const 1) (call $random) (i32.const 0))
-        (call $data (i32.const 538) (i32.const 5) (i32.const 1) (call $now) (i32.const 0))
-        (call $bytes (i64.const 8) (i32.const 1800))
-        (call $data (i32.const 543) (i32.const 5) (i32.const 1) (i64.load (i32.load (i32.const 1800))) (i32.const 0))
-        i32.const 0";
-    let guest = Guest { imports, run, ..PASSES }.write_importing("recording-clocks", &packages);
+    let guest = write_random_and_clock("recording-clocks");
     let recorded = Recorded::record("clocks", &guest.display().to_string(), "");
     let data = &recorded.assert_replay_is_same(0)["spans"][0]["data"];
     for key in ["colour", "green", "brown"] {

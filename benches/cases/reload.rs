@@ -1,5 +1,5 @@
-//! A configuration of 10,000 probes that is reloaded each second under load: how long a reload takes, and by how much it
-//! delays the starts of runs. Every second configuration is broken on purpose.
+//! A configuration of 10,000 probes that is reloaded each second under load: how long a reload takes, and by how much
+//! it delays the starts of runs. Every second configuration is broken on purpose.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -44,8 +44,8 @@ impl Assessor {
         }
     }
 
-    /// Goes on after the probes have changed, with this number of built-in ones. The state of a probe is kept for as long
-    /// as its [`Identity`](crate::run::Identity) exists.
+    /// Goes on after the probes have changed, with this number of built-in ones. The state of a probe is kept for as
+    /// long as its [`Identity`](crate::run::Identity) exists.
     pub fn set_built_in_probes(&mut self, built_in_probes: usize) {
         self.outages.forget_ended();
         self.groups.forget_ended();

@@ -9,7 +9,7 @@ use regex::Regex;
 use sentrynet::recording::Recording;
 
 use super::expected::{compare, folder};
-use crate::guests::{Guest, PASSES};
+use crate::guests::{Guest, PASSES, write_random_and_clock};
 use crate::support::{run_command, sentrynet};
 use crate::wasi::script::{self, script_with_text};
 use crate::wasi::sockets::connect_script;
@@ -174,19 +174,6 @@ fn requests_of_wasi() {
 
 /// Writes the component that was recorded under this name. Returns its path.
 fn guest(name: &str) -> String {
-    const CLOCKS: [(&str, &str, &str); 2] = [
-        (
-            "random",
-            "wasi:random/random@0.2.6",
-            "package wasi:random@0.2.6; interface random { get-random-u64: func() -> u64;
-             get-random-bytes: func(len: u64) -> list<u8>; }",
-        ),
-        (
-            "clocks",
-            "wasi:clocks/monotonic-clock@0.2.6",
-            "package wasi:clocks@0.2.6; interface monotonic-clock { now: func() -> u64; }",
-        ),
-    ];
     let request = |script| script_with_text(&format!("127.0.0.1:{TARGET_PORT}"), script);
     let wasi = |script: &str, end: &str| {
         let run = format!("{script} {end}").leak();
@@ -204,19 +191,7 @@ fn guest(name: &str) -> String {
             plain(Guest { define, run: "call $hog i32.const 0", ..PASSES })
         }
         "guest-gave-up" => plain(Guest { run: "i32.const 192", ..PASSES }),
-        "guest-random-and-clock" => {
-            let imports = r#"
-                (import "wasi:random/random@0.2.6" "get-random-u64" (func $random (result i64)))
-                (import "wasi:random/random@0.2.6" "get-random-bytes" (func $bytes (param i64 i32)))
-                (import "wasi:clocks/monotonic-clock@0.2.6" "now" (func $now (result i64)))
-                (import "sentrynet:probe/span@0.1.0" "set-data" (func $data (param i32 i32 i32 i64 i32)))"#;
-            let run = "(call $data (i32.const 532) (i32.const 6) (i32.const 1) (call $random) (i32.const 0))
-                (call $data (i32.const 538) (i32.const 5) (i32.const 1) (call $now) (i32.const 0))
-                (call $bytes (i64.const 8) (i32.const 1800))
-                (call $data (i32.const 543) (i32.const 5) (i32.const 1) (i64.load (i32.load (i32.const 1800))) (i32.const 0))
-                i32.const 0";
-            Guest { imports, run, ..PASSES }.write_importing(&format!("compatibility-{name}"), &CLOCKS)
-        }
+        "guest-random-and-clock" => write_random_and_clock(&format!("compatibility-{name}")),
         "wasi-tcp" => passes(&connect_script(ECHO_PORT, "(call $write-and-read) (call $write-and-read)")),
         "wasi-tcp-by-name" => {
             passes(&script_with_text("localhost", &format!("(call $call-by-name LENGTH (i32.const {ECHO_PORT}))")))

@@ -228,32 +228,22 @@ fn run(id: u8, title: &str, outcome: Outcome, status: Status) -> Run {
         span(2, "http.client.wait", "", 600, 250_000),
     ];
     spans[0].status = status;
-    Run {
-        probe: Arc::new(Identity {
-            number: 0,
-            probe: "probes.http".to_owned(),
-            title: title.to_owned(),
-            tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),
-            failures_before_error: 2,
-            pointer: "/groups/0/probes/0".to_owned(),
-            built_in: true,
-            voting_hosts: [format!("shop-{id}.example")].into(),
-        }),
-        outcome,
-        warnings: Vec::new(),
-        trace: Trace {
-            id: TraceId([id; 16]),
-            started: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_473_901_250_000),
-            spans,
-            dropped: 0,
-            contacts: Vec::new(),
-        },
-        lateness: Duration::ZERO,
-        skipped: 0,
-        attempts: 1,
-        earlier: Vec::new(),
-        evidence: None,
-        tags: BTreeMap::new(),
-        log: Vec::new(),
-    }
+    let identity = Arc::new(Identity {
+        number: 0,
+        probe: "probes.http".to_owned(),
+        title: title.to_owned(),
+        tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),
+        failures_before_error: 2,
+        pointer: "/groups/0/probes/0".to_owned(),
+        built_in: true,
+        voting_hosts: [format!("shop-{id}.example")].into(),
+    });
+    let trace = Trace {
+        id: TraceId([id; 16]),
+        started: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_473_901_250_000),
+        spans,
+        dropped: 0,
+        contacts: Vec::new(),
+    };
+    Run::new(identity, outcome, trace)
 }

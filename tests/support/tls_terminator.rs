@@ -11,8 +11,8 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 
 use crate::support::certificates::Certificates;
 
-/// Starts the server on `address`, such as `127.0.0.1:0`, with the certificate `name`. It stops with the process. Returns
-/// its port.
+/// Starts the server on `address`, such as `127.0.0.1:0`, with the certificate `name`. It stops with the process.
+/// Returns its port.
 pub fn start(address: &str, certificates: &Certificates, name: &str, to: u16) -> u16 {
     let acceptor = TlsAcceptor::from(Arc::new(config(certificates, name)));
     let listener = TcpListener::bind(address).expect("loopback has a free port");

@@ -17,8 +17,8 @@ use crate::output::{print, print_json};
 
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// The configuration that runs: a YAML file, a folder of them, or `-` for standard input; relative paths in it start
-    /// from the directory of NEW
+    /// The configuration that runs: a YAML file, a folder of them, or `-` for standard input; relative paths in it
+    /// start from the directory of NEW
     old: PathBuf,
     /// The configuration that would replace it, or `-`
     new: PathBuf,

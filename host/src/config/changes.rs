@@ -46,8 +46,8 @@ pub fn changed_host_keys(old: &Config, new: &Config) -> Vec<ChangedHostKey> {
     restart.chain(takes_over.into_iter().filter(is_changed).map(key(false))).collect()
 }
 
-/// What becomes of the probes of a configuration that another one replaces. Each number is an index in the old or the new
-/// configuration.
+/// What becomes of the probes of a configuration that another one replaces. Each number is an index in the old or the
+/// new configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProbeChanges {
     /// The new probes that are no old ones.

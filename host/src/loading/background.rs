@@ -220,7 +220,8 @@ impl PendingProbes {
         warnings
     }
 
-    /// Returns what loads another configuration beside this one, which goes on meanwhile. Only the last one may be used.
+    /// Returns what loads another configuration beside this one, which goes on meanwhile. Only the last one may be
+    /// used.
     pub fn replacer(&mut self) -> Replacer {
         self.changed.clear();
         Replacer {

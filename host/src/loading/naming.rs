@@ -59,8 +59,8 @@ impl Naming {
         self.indices.get(&number).copied()
     }
 
-    /// Adds a probe that has been loaded, with the title that its component has derived. If the probe was loaded before,
-    /// it keeps its title and its state. Returns false if it is not configured, and does nothing then.
+    /// Adds a probe that has been loaded, with the title that its component has derived. If the probe was loaded
+    /// before, it keeps its title and its state. Returns false if it is not configured, and does nothing then.
     pub fn add(&mut self, probe: &Probe) -> bool {
         let Some(index) = self.index(probe.identity().number) else { return false };
         let entry = &mut self.entries[index];

@@ -93,8 +93,8 @@ impl Replacer {
         }
     }
 
-    /// Loads what has changed in a configuration. `refreshed` is the old one with the new contents of its files, if they
-    /// have changed.
+    /// Loads what has changed in a configuration. `refreshed` is the old one with the new contents of its files, if
+    /// they have changed.
     async fn prepare(
         self,
         mut parsed: ParsedConfig,

@@ -1,6 +1,5 @@
 //! The runs of probes that could not be run at all.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,19 +14,7 @@ pub fn broken_run(identity: &Arc<Identity>, fault: Fault, due: Instant, secrets:
     let recorder = Recorder::start(identity.probe.clone(), identity.title.clone());
     let outcome = Outcome::Broken(fault);
     let trace = recorder.finish(span_status(&outcome), Status::Cancelled);
-    let mut run = Run {
-        probe: Arc::clone(identity),
-        outcome,
-        trace,
-        lateness: due.elapsed(),
-        skipped: 0,
-        attempts: 1,
-        earlier: Vec::new(),
-        warnings: Vec::new(),
-        evidence: None,
-        tags: BTreeMap::new(),
-        log: Vec::new(),
-    };
+    let mut run = Run { lateness: due.elapsed(), ..Run::new(Arc::clone(identity), outcome, trace) };
     secrets.redact_run(&mut run, Vec::new());
     run
 }

@@ -89,8 +89,8 @@ impl Probe {
     }
 
     /// Returns this probe, which was loaded with other settings, in place of an earlier one: it keeps the title, the
-    /// pointer, and what is counted for the probe. It also keeps the [`Identity`], unless the settings name other hosts, so that
-    /// its outages continue.
+    /// pointer, and what is counted for the probe. It also keeps the [`Identity`], unless the settings name other
+    /// hosts, so that its outages continue.
     #[must_use]
     pub(crate) fn replacing(&self, earlier: &Self) -> Self {
         let (new, old) = (&*self.0, &*earlier.0);

@@ -128,36 +128,30 @@ fn run(title: &str, outcome: Outcome, status: Status) -> Run {
         ("server.address".into(), "example.org".into()),
     ];
     let tags = |tags: &[(&str, &str)]| tags.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let identity = Arc::new(Identity {
+        number: 0,
+        probe: "probes.http".to_owned(),
+        title: title.to_owned(),
+        tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),
+        failures_before_error: 1,
+        pointer: "/groups/0/probes/0".to_owned(),
+        built_in: true,
+        voting_hosts: ["example.org".to_owned()].into(),
+    });
+    let trace = Trace {
+        id: TraceId([0xab; 16]),
+        started: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_473_901_250_000),
+        spans,
+        dropped: 0,
+        contacts: Vec::new(),
+    };
     Run {
-        probe: Arc::new(Identity {
-            number: 0,
-            probe: "probes.http".to_owned(),
-            title: title.to_owned(),
-            tags: Arc::new(tags(&[("team", "web"), ("region", "eu")])),
-            failures_before_error: 1,
-            pointer: "/groups/0/probes/0".to_owned(),
-            built_in: true,
-            voting_hosts: ["example.org".to_owned()].into(),
-        }),
-        outcome,
-        warnings: Vec::new(),
-        trace: Trace {
-            id: TraceId([0xab; 16]),
-            started: SystemTime::UNIX_EPOCH + Duration::from_micros(1_795_473_901_250_000),
-            spans,
-            dropped: 0,
-            contacts: Vec::new(),
-        },
-        lateness: Duration::ZERO,
-        skipped: 0,
-        attempts: 1,
-        earlier: Vec::new(),
-        evidence: None,
         tags: tags(&[("team", "guest"), ("tls", "1.3")]),
         log: vec![LogLine {
             at: Duration::from_micros(480_100),
             level: Level::Warn,
             message: "answer was short".to_owned(),
         }],
+        ..Run::new(identity, outcome, trace)
     }
 }

@@ -77,7 +77,8 @@ impl Request {
         self.0.ca(path).map_err(Invalid::new)
     }
 
-    /// Sets the client certificate: the paths of two PEM files, which may be the same, or twice that of a file in PKCS#12.
+    /// Sets the client certificate: the paths of two PEM files, which may be the same, or twice that of a file in
+    /// PKCS#12.
     ///
     /// # Errors
     /// Returns [`Invalid`] if either cannot be used, or if the probe's settings do not contain its path.

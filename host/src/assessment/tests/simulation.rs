@@ -1,6 +1,6 @@
 //! A simulation for the tests: runs at given times, and the actions for their errors.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -177,17 +177,6 @@ pub fn run(identity: &Arc<Identity>, outcome: Outcome, contacts: Vec<HostContact
         data: Vec::new(),
         is_of_component: false,
     };
-    Run {
-        probe: Arc::clone(identity),
-        outcome,
-        warnings: Vec::new(),
-        trace: Trace { id: TraceId([1; 16]), started: SystemTime::now(), spans: vec![root], dropped: 0, contacts },
-        lateness: Duration::ZERO,
-        skipped: 0,
-        attempts: 1,
-        earlier: Vec::new(),
-        evidence: None,
-        tags: BTreeMap::new(),
-        log: Vec::new(),
-    }
+    let trace = Trace { id: TraceId([1; 16]), started: SystemTime::now(), spans: vec![root], dropped: 0, contacts };
+    Run::new(Arc::clone(identity), outcome, trace)
 }

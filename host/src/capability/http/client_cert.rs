@@ -20,7 +20,8 @@ use crate::capability::http::pkcs12::{self, Pkcs12Error, is_pkcs12};
 use crate::capability::regular_file;
 use crate::trust_store::{MAX_FILE_BYTES, parse_certificates};
 
-/// The PEM files of a client certificate, with its chain, and of its private key, or a file in PKCS#12 with all of them.
+/// The PEM files of a client certificate, with its chain, and of its private key, or a file in PKCS#12 with all of
+/// them.
 #[derive(Debug, Clone)]
 pub struct ClientCertFiles {
     /// The certificate, followed by those of its issuers.
@@ -59,7 +60,8 @@ impl ClientCertFiles {
         Ok(SingleCertAndKey::from(certified))
     }
 
-    /// Reads a file in PKCS#12: the first private key to which a certificate belongs, and the chain of that certificate.
+    /// Reads a file in PKCS#12: the first private key to which a certificate belongs, and the chain of that
+    /// certificate.
     fn read_pkcs12(&self, bytes: &[u8], provider: &CryptoProvider) -> Result<CertifiedKey, String> {
         let (path, shown) = (&self.certificate, self.certificate.display());
         if self.key != *path {

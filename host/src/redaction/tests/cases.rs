@@ -81,17 +81,9 @@ fn short_values_are_found_in_a_run_but_not_in_what_the_host_reports() {
     let mismatch = Mismatch { subject: "status".into(), expected: "404".into(), actual: "pin=404".into() };
     let failure = Failure { reason: "GET".into(), message: "404".into(), mismatches: vec![mismatch] };
     let mut run = Run {
-        probe: Arc::new(Identity::default()),
-        outcome: Outcome::Failed(failure),
-        warnings: Vec::new(),
-        trace: recorder.finish(Status::Ok, Status::Ok),
-        lateness: Duration::ZERO,
-        skipped: 0,
-        attempts: 1,
-        earlier: Vec::new(),
-        evidence: None,
         tags: BTreeMap::from([("a".to_owned(), "404".to_owned())]),
         log: vec![LogLine { at: Duration::ZERO, level: Level::Info, message: "got 404".into() }],
+        ..Run::new(Arc::default(), Outcome::Failed(failure), recorder.finish(Status::Ok, Status::Ok))
     };
     secrets.redact_run(&mut run, Vec::new());
     let span = &run.trace.spans[1];
@@ -270,19 +262,8 @@ fn texts_beyond_the_allowance_are_replaced_as_a_whole() {
     let secrets = Secrets::new(["a secret value"]);
     let redact = |milliseconds| {
         let line = LogLine { at: Duration::ZERO, level: Level::Info, message: "a secret value and more".to_owned() };
-        let mut run = Run {
-            probe: Arc::default(),
-            outcome: Outcome::Passed,
-            warnings: Vec::new(),
-            trace: Recorder::start("probes.http".into(), String::new()).finish(Status::Ok, Status::Ok),
-            lateness: Duration::ZERO,
-            skipped: 0,
-            attempts: 1,
-            earlier: Vec::new(),
-            evidence: None,
-            tags: BTreeMap::new(),
-            log: vec![line; 10],
-        };
+        let trace = Recorder::start("probes.http".into(), String::new()).finish(Status::Ok, Status::Ok);
+        let mut run = Run { log: vec![line; 10], ..Run::new(Arc::default(), Outcome::Passed, trace) };
         let allowance = Allowance::start(ticking_clock, Duration::from_millis(milliseconds));
         let result = secrets.redact_run_within(&mut run, Vec::new(), &allowance);
         (result, run.log.into_iter().map(|line| line.message).collect::<Vec<_>>())

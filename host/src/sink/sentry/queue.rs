@@ -103,8 +103,8 @@ impl Queue {
         queue
     }
 
-    /// Adds envelopes that are sent as soon as possible. If the spool is full, drops the least important ones, those of a
-    /// third-party probe if these probes use at least half of the spool.
+    /// Adds envelopes that are sent as soon as possible. If the spool is full, drops the least important ones, those of
+    /// a third-party probe if these probes use at least half of the spool.
     pub fn push(&mut self, envelopes: Vec<Envelope>, now: SystemTime) {
         for spooled in self.add_to_spool(envelopes, now) {
             self.enqueue(QueuedEnvelope::new(spooled));

@@ -170,8 +170,8 @@ impl Spool {
     }
 
     /// Returns a storage that exceeds its maximum size, and whose envelopes are to be dropped there: those of the
-    /// third-party probe that uses most of it, if third-party probes use at least half of it together. Returns `None` if
-    /// both storages are within their maximum sizes.
+    /// third-party probe that uses most of it, if third-party probes use at least half of it together. Returns `None`
+    /// if both storages are within their maximum sizes.
     pub fn overfull(&self) -> Option<(Storage, Origin)> {
         [Storage::Memory, Storage::Disk].into_iter().find_map(|storage| {
             let usage = self.usage(storage);
@@ -184,9 +184,9 @@ impl Spool {
         })
     }
 
-    /// Returns the storage that has no space for an envelope of a third-party probe which uses more than its share: such
-    /// an envelope is not to be added, and no other is to be dropped for it. A share is an equal part of half the spool,
-    /// and counts only while third-party probes use at least that half. Returns `None` for all other envelopes.
+    /// Returns the storage that has no space for an envelope of a third-party probe which uses more than its share:
+    /// such an envelope is not to be added, and no other is to be dropped for it. A share is an equal part of half the
+    /// spool, and counts only while third-party probes use at least that half. Returns `None` for all other envelopes.
     pub fn exceeds_share(&self, envelope: &Envelope) -> Option<Storage> {
         let Origin::ThirdParty(probe) = envelope.origin else { return None };
         let storage = match &self.disk {

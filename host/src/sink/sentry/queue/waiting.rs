@@ -1,5 +1,5 @@
-//! The waiting envelopes of one storage. Those of third-party probes take turns, so that none of them delays the envelopes
-//! of others, and built-in probes have every second turn.
+//! The waiting envelopes of one storage. Those of third-party probes take turns, so that none of them delays the
+//! envelopes of others, and built-in probes have every second turn.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::SystemTime;

@@ -14,8 +14,8 @@ use crate::sink::sentry::envelope::Kind;
 #[derive(Debug)]
 pub struct Disk {
     directory: SpoolDirectory,
-    /// The segment that each priority is written to, for built-in and for third-party probes. They are separate, so that
-    /// a segment of lower priority, or of third-party probes, can be deleted without the others.
+    /// The segment that each priority is written to, for built-in and for third-party probes. They are separate, so
+    /// that a segment of lower priority, or of third-party probes, can be deleted without the others.
     open_segments: [[Option<Arc<Segment>>; PRIORITIES]; 2],
     /// Segments that have reached their maximum size, and may not be synced yet.
     full_segments: Vec<Arc<Segment>>,

@@ -21,8 +21,8 @@ pub struct RecordHeader {
 }
 
 /// The length of a header: state, 1 byte; kind, 1; spans, 2, the highest bit of which is set for a third-party probe;
-/// length of the envelope, 4; milliseconds since 1970, 8; CRC-32 of the envelope, 4; CRC-32 of all previous bytes except
-/// the first, 4. Numbers are little-endian.
+/// length of the envelope, 4; milliseconds since 1970, 8; CRC-32 of the envelope, 4; CRC-32 of all previous bytes
+/// except the first, 4. Numbers are little-endian.
 pub const HEADER_BYTES: usize = 24;
 /// The state of a record whose envelope waits to be sent.
 const LIVE: u8 = b'+';

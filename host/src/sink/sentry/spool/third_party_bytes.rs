@@ -35,8 +35,8 @@ impl ThirdPartyBytes {
         self.by_probe.iter().max_by_key(|(_, bytes)| **bytes).map(|(probe, _)| *probe)
     }
 
-    /// Returns true if a probe with another envelope of `bytes` had more than an equal part of `all`, divided between the
-    /// probes that have envelopes.
+    /// Returns true if a probe with another envelope of `bytes` had more than an equal part of `all`, divided between
+    /// the probes that have envelopes.
     pub fn exceeds_share(&self, probe: u64, bytes: u64, all: u64) -> bool {
         let of_probe = self.by_probe.get(&probe).copied().unwrap_or_default();
         let probes = self.by_probe.len() as u64 + u64::from(of_probe == 0);
