@@ -113,6 +113,13 @@ fn every_declared_key_is_decoded() {
     );
 }
 
+#[test]
+fn every_key_of_a_probe_can_be_shared() {
+    let of_probe = Section::PROBE.keys().into_iter().filter(|key| !matches!(*key, "probe" | "title"));
+    let missing: Vec<_> = of_probe.filter(|key| !Section::DEFAULTS.has(key)).collect();
+    assert!(missing.is_empty(), "`defaults` in host.json does not declare these keys of a probe: {missing:?}");
+}
+
 /// Returns values to try for a key: words, and numbers and texts at the limits that the schema has for it.
 fn candidates(section: Section, key: &str) -> Vec<String> {
     let words = ["soon", "~", "true", "[]", "{}", "2 MiB", "1 of 10", "linked", "off", "[1]", "'5'", "''"];
