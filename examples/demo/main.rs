@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .replace("EXPIRED", &shop.expired.to_string());
     println!("{}", text.trim_end());
     if stdout().is_terminal() {
-        println!();
+        println!("\nThe first time, the code of the probes is compiled, which takes some seconds.\n");
     }
     run_probes(text, folder.path()).await?;
     println!("{NEXT_STEPS}");
