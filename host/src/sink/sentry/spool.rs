@@ -108,7 +108,9 @@ impl Spool {
         disk.check_writable()?;
         leftovers.sort_by_key(|envelope| envelope.added_at);
         let mut spool = Self { disk: Some(disk), ..Self::in_memory() };
-        leftovers.iter().for_each(|envelope| spool.count(envelope));
+        for envelope in &leftovers {
+            spool.count(envelope);
+        }
         Ok((spool, leftovers))
     }
 
