@@ -330,7 +330,7 @@ fn files_that_change_with_the_configuration_are_taken_up() {
     rotate("first-secret");
     let keys = format!("every: 0.3, auth: {{bearer: '${{file:{}}}'}}", token.display());
     let [shop, other] = [probe("Shop", target.port, &keys), probe("Other", target.port, "every: 0.3")];
-    let host = Host::start("rotated", &config(&[shop.clone()]));
+    let host = Host::start("rotated", &config(std::slice::from_ref(&shop)));
     host.wait_for_runs("Shop", 2);
     rotate("second-secret");
     host.reload(&config(&[other, shop]));

@@ -1,5 +1,5 @@
 //! Tells the service manager how the program is: that it is ready, reloads, stops, and still makes progress. The
-//! protocol is that of sd_notify(3): a datagram of lines `NAME=VALUE` to the socket that `NOTIFY_SOCKET` names.
+//! protocol is that of `sd_notify(3)`: a datagram of lines `NAME=VALUE` to the socket that `NOTIFY_SOCKET` names.
 
 use std::io;
 use std::os::linux::net::SocketAddrExt;

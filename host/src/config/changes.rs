@@ -46,6 +46,9 @@ pub fn changed_host_keys(old: &Config, new: &Config) -> Vec<ChangedHostKey> {
     restart.chain(takes_over.into_iter().filter(is_changed).map(key(false))).collect()
 }
 
+/// Returns a key of a probe with this title.
+type ProbeKey = fn((&Probe, &str)) -> String;
+
 /// What becomes of the probes of a configuration that another one replaces. Each number is an index in the old or the
 /// new configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -72,8 +75,7 @@ impl ProbeChanges {
         let mut changed = Vec::new();
         let by_title = |(_, title): (&Probe, &str)| title.to_owned();
         let by_place = |(probe, _): (&Probe, &str)| probe.pointer.clone();
-        let keys: [fn((&Probe, &str)) -> String; 2] = [by_title, by_place];
-        for key in keys {
+        for key in [by_title as ProbeKey, by_place] {
             let old_keys = unique(&removed, |index| key(old[index]));
             let new_keys = unique(&added, |index| key(new[index]));
             let pairs = new_keys.iter().filter_map(|(key, new)| Some((*old_keys.get(key)?, *new)));
@@ -275,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_changed_probe_is_found_by_its_title_or_its_place() {
-        let changes = |old: &[&str], new: &[&str]| {
+        let compare = |old: &[&str], new: &[&str]| {
             let (old, new) = (probes(old), probes(new));
             let same = same_probes(&old.probes.iter().collect::<Vec<_>>(), &new.probes);
             let titled = |config: &Config| -> Vec<_> {
@@ -288,12 +290,12 @@ mod tests {
         };
         let [a, b, c] = ["title: A, url: 'http://a/'", "title: B, url: 'http://b/'", "url: 'http://c/'"];
         let all = ProbeChanges { unchanged: 3, ..ProbeChanges::default() };
-        assert_eq!(changes(&[a, b, c], &[c, a, b]), all);
+        assert_eq!(compare(&[a, b, c], &[c, a, b]), all);
         assert!(all.is_empty());
-        let changed = changes(&[a, b, c], &["title: New, url: 'http://n/'", "title: A, url: 'http://other/'", b]);
+        let changed = compare(&[a, b, c], &["title: New, url: 'http://n/'", "title: A, url: 'http://other/'", b]);
         assert_eq!(changed, ProbeChanges { added: vec![0], removed: vec![2], changed: vec![(0, 1)], unchanged: 1 });
         assert_eq!(changed.to_string(), "1 added, 1 removed, 1 changed, 1 unchanged");
-        let by_place = changes(&[c, a], &["url: 'http://d/'", "title: Z, url: 'http://a/'"]);
+        let by_place = compare(&[c, a], &["url: 'http://d/'", "title: Z, url: 'http://a/'"]);
         assert_eq!(by_place, ProbeChanges { changed: vec![(0, 0), (1, 1)], ..ProbeChanges::default() });
     }
 

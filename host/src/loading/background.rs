@@ -247,7 +247,9 @@ impl PendingProbes {
         let earlier = std::mem::replace(&mut self.naming, naming);
         late.retain(|number| !loaded.contains(number) && self.naming.copy(*number, &earlier));
         self.configured.exchange(&configured);
-        late.iter().for_each(|number| self.configured.set_loaded(*number));
+        for number in &late {
+            self.configured.set_loaded(*number);
+        }
         values.references = replacement.references.map(Arc::new);
         values.dsn = replacement.dsn;
         drop(values);

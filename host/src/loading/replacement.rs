@@ -165,7 +165,7 @@ impl Replacer {
         // The titles of other probes are known once they are loaded.
         let title = |probe: &config::Probe| {
             let is_pending = plan.background.contains(&probe.number);
-            is_pending.then(|| self.sandbox.identity(probe).title.clone()).unwrap_or_default()
+            if is_pending { self.sandbox.identity(probe).title.clone() } else { String::new() }
         };
         let mut naming = Naming::new(Arc::clone(config), title);
         plan.keep.iter().chain(&plan.load).for_each(|number| _ = naming.copy(*number, &self.naming));

@@ -33,6 +33,7 @@ impl StatusLine {
     }
 
     /// Shows a text in place of the one before, cut to the width of the terminal.
+    #[expect(clippy::unused_self, reason = "other writers erase the line only while there is a value of this type")]
     pub fn show(&self, text: &str) {
         let width = terminal_size_of(io::stderr()).map_or(DEFAULT_WIDTH, |(Width(width), _)| width);
         let text = cut(&escape(text), usize::from(width).saturating_sub(1));
