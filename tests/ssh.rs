@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::support::sshd::{Sshd, generate_key};
 use crate::support::{assert_delay_in_phase, find_problems, free_port, run_once, span_duration_ms, spans, tcp_server};
 
-fn ssh_config(keys: &str) -> String {
+pub fn ssh_config(keys: &str) -> String {
     let keys: String = keys.lines().map(|line| format!("        {line}\n")).collect();
     format!("groups:\n  - probes:\n      - probe: ssh\n        host: 127.0.0.1\n{keys}")
 }
@@ -68,7 +68,7 @@ fn ops(run: &Value) -> Vec<&str> {
 }
 
 /// Returns the keys of the configuration of a probe that logs in to a server whose host key is known.
-fn login_keys(sshd: &Sshd) -> String {
+pub fn login_keys(sshd: &Sshd) -> String {
     let known_hosts = sshd.known_hosts(&[&sshd.host_key("ed25519")]);
     let Sshd { port, user, .. } = sshd;
     format!("port: {port}\nusername: {user}\nidentity: {}\nknown_hosts: {known_hosts}\n", sshd.file("id_ed25519"))
@@ -277,18 +277,18 @@ fn mistakes_in_settings_of_ssh_are_found() {
         "9:47 `auth: none` does not log in, and credentials are given: leave out one of them",
         "10:9 the key `username` is missing: the user to log in as",
         "11:51 expected text or a list, got 5",
-        "11:63 expected text or a number from 0.001 to 3600, got 0",
+        "11:63 expected a time such as `5s`, or seconds from 0.001 to 3600, got 0",
         "12:47 expected a whole number from 1 to 65535, got 0",
-        "12:59 expected text or a number from 0.001 to 3600, got 0",
+        "12:59 expected a time such as `5s`, or seconds from 0.001 to 3600, got 0",
         "13:28 `a b` is not a host: expected a name or an IP address",
-        "13:52 expected text or a number from 0.001 to 3600, got 0",
+        "13:52 expected a time such as `5s`, or seconds from 0.001 to 3600, got 0",
         "14:28 `127.0.0.1:12222` is a host with a port: write `host: 127.0.0.1` and `port: 12222`",
         "15:28 `[::1]:22` is a host with a port: write `host: ::1` and `port: 22`",
         "17:54 expected the same prefix before each name: `+` adds it to the default ones",
         "17:86 unknown key `key`, did you mean `kex`?",
         "18:53 without `command` there is no output to check",
-        "19:82 expected a size from 1 byte to 16 MiB",
-        "20:82 expected a size: bytes, or text such as `2 MiB`",
+        "19:82 expected a size such as `2 MiB`, from 1 byte to 16 MiB, got 17 MiB",
+        "20:82 expected a size such as `2 MiB`, or a number of bytes",
     ];
     assert_eq!(found, expected, "{found:#?}");
 }

@@ -4,7 +4,9 @@ use std::process::Stdio;
 
 use regex::Regex;
 
+use crate::ssh::{login_keys, ssh_config};
 use crate::support::running::RunningProgram;
+use crate::support::sshd::Sshd;
 use crate::support::target::Target;
 use crate::support::{empty_folder, eventually, http_config, run_command, sentrynet};
 
@@ -46,6 +48,53 @@ fn a_failed_run_shows_the_answer_and_repeats_nothing() {
     assert_eq!(lines_of("404 Not Found", "", ""), ["    GET URL answered 404 without a body"]);
     let binary = lines_of("500 Down\r\ncontent-type: image/x", "\0\u{1}\u{2}\u{3}", "");
     assert_eq!(binary, ["    GET URL answered 500 with image/x, 4 bytes, no text"]);
+}
+
+/// Returns the lines of a failed run from the output of its command to the waterfall.
+#[track_caller]
+fn lines_of_run(stdout: &str, span: &str) -> Vec<String> {
+    assert!(stdout.lines().all(|line| line.chars().count() <= 80), "{stdout}");
+    let answer = stdout.lines().skip_while(|line| !line.starts_with("    `"));
+    let before = answer.take_while(|line| !line.trim_start().starts_with(span));
+    before.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_failed_ssh_run_shows_the_output_that_it_is_about() {
+    let sshd = Sshd::openssh("terminal", "");
+    let keys = format!("{}title: Shop\n", login_keys(&sshd));
+    let lines_of = |keys_of_run: &str| {
+        let config = ssh_config(&format!("{keys}{keys_of_run}"));
+        let ended = run_command(sentrynet().args(["once", "-"]).env("COLUMNS", "80"), &config);
+        assert_eq!(ended.code, 1, "{}", ended.stderr);
+        lines_of_run(&ended.stdout, "probes.ssh")
+    };
+    assert_eq!(
+        lines_of("command: printf 'full\\033[2J\\n'; echo bad >&2; exit 3"),
+        [
+            "    `printf 'full\\033[2J\\n'; echo bad >&2; exit 3` ended with status 3 and",
+            "      wrote 4 bytes to stderr:",
+            "      bad",
+            "    and 9 bytes to stdout:",
+            "      full\\u{1b}[2J",
+        ]
+    );
+    assert_eq!(
+        lines_of("command: seq 20; echo bad >&2\nchecks: {stdout: up}"),
+        [
+            "    `seq 20; echo bad >&2` ended with status 0 and wrote 51 bytes to stdout:",
+            "      1",
+            "      2",
+            "      3",
+            "      4",
+            "      5",
+            "      6",
+            "      7",
+            "      8 …",
+        ]
+    );
+    let lines = lines_of("command: 'echo password: hunter2$((1+1))'\nchecks: {stdout: up}").join("\n");
+    assert!(lines.contains("to stdout:") && !lines.contains("hunter22"), "{lines}");
 }
 
 #[test]

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::evidence::{error_event, error_event_and_output};
 use crate::guests::{Guest, PASSES};
-use crate::support::free_port;
 use crate::support::tcp_server::listen;
+use crate::support::{free_port, run_command, sentrynet};
 use crate::wasi::script::{DEFINE, IMPORTS, script_with_text};
 use crate::wasi::sockets::connect_script;
 
@@ -56,6 +56,17 @@ fn a_target_that_responds_and_closes_has_its_bytes_in_the_evidence() {
     let text = tcp["received"]["text"].as_str().expect("the received bytes are shown as text");
     assert!(text.starts_with("-ERR password=[Filtered] no no"), "{text}");
     assert!(!all.contains("hunter2"), "{all}");
+}
+
+#[test]
+fn a_failed_run_in_the_terminal_shows_what_a_peer_has_sent() {
+    let port = listen(|mut peer| drop(peer.write_all(b"421 \x1b[2Jbusy, password=hunter2\r\n")));
+    let config = probe_config("terminal", &connect_script(port, "(call $write-and-read)"), "127.0.0.1");
+    let ended = run_command(sentrynet().args(["once", "-"]).env("COLUMNS", "80"), &config);
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let shown =
+        format!("\n    127.0.0.1:{port} sent 32 bytes:\n      421 \\u{{1b}}[2Jbusy, password=[Filtered]\n    probes.");
+    assert!(ended.stdout.contains(&shown), "{}", ended.stdout);
 }
 
 #[test]

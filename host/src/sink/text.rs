@@ -1,6 +1,7 @@
 //! A run as lines of text, for the console and for reports. Independent of the output.
 
 mod answer;
+mod excerpt;
 mod format;
 mod waterfall;
 mod wrapping;

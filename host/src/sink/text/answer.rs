@@ -1,37 +1,77 @@
-//! The answer of an HTTP target to the request that a run failed over: which it was, and its first lines.
+//! What a target has answered: the response to a request, the output of a command, or the bytes of a connection that a
+//! run failed over, and its first lines.
 
-use anstyle::Style;
+use super::excerpt::{size_in_words, write_excerpt};
+use crate::printable::StyledText;
+use crate::run::evidence::{Command, Excerpt, Exchange, Http, Response, Tcp};
+use crate::run::{Outcome, Run};
 
-use super::wrapping::wrap;
-use crate::printable::{StyledText, escape};
-use crate::run::evidence::{Exchange, Http, Response};
-
-/// The maximum number of lines of a body that are shown.
-const MAX_LINES: usize = 8;
-/// The maximum indentation of a line of a body, in characters.
-const MAX_INDENT: usize = 16;
-const DIM: Style = Style::new().dimmed();
-
-/// Writes what a target has answered, in lines of at most `width` characters. Writes nothing if the evidence has no
-/// HTTP response.
-pub fn write_answer(evidence: Option<&Exchange>, width: usize, into: &mut StyledText) {
-    let Some(Exchange::Http(http)) = evidence else { return };
-    let Some(response) = &http.response else { return };
-    let has_text = response.body.text.as_ref().is_some_and(|text| !text.trim().is_empty());
-    let heading = format!("{}{}", heading(http, response), if has_text { ":" } else { "" });
-    for (index, line) in wrap(&escape(&heading), width - 6, MAX_LINES).iter().enumerate() {
-        into.push(if index == 0 { "    " } else { "      " });
-        into.push(line);
-        into.end_line();
-    }
-    if let Some(text) = response.body.text.as_deref().filter(|_| has_text) {
-        let is_cut = response.body.size > text.len() as u64;
-        for line in first_lines(text, is_cut, width - 6) {
-            into.push("      ");
-            into.push_styled(DIM, &line);
-            into.end_line();
+/// Writes what the target has answered in the exchange that a run failed over, in lines of at most `width` characters.
+/// Writes nothing if the evidence has no answer.
+pub fn write_answer(run: &Run, width: usize, into: &mut StyledText) {
+    match &run.evidence {
+        Some(Exchange::Http(http)) => write_response(http, width, into),
+        Some(Exchange::Ssh(ssh)) => {
+            if let Some(command) = &ssh.command {
+                write_output(command, &run.outcome, width, into);
+            }
         }
+        Some(Exchange::Tcp(tcp)) => write_received(tcp, width, into),
+        Some(Exchange::Dns(_)) | None => {}
     }
+}
+
+fn write_response(http: &Http, width: usize, into: &mut StyledText) {
+    if let Some(response) = &http.response {
+        write_excerpt(&heading(http, response), Some(&response.body), width, into);
+    }
+}
+
+/// Writes the output of a command over SSH: the streams that the failure is about, or else all that are not empty.
+fn write_output(command: &Command, outcome: &Outcome, width: usize, into: &mut StyledText) {
+    let text = &command.command;
+    let (did, and) = match (command.exit_status, &command.signal) {
+        (Some(status), _) => (format!("`{text}` ended with status {status}"), " and"),
+        (None, Some(signal)) => (format!("`{text}` was ended by the signal {signal}"), " and"),
+        (None, None) => (format!("`{text}`"), ""),
+    };
+    let streams = shown_streams(command, outcome);
+    if streams.is_empty() {
+        write_excerpt(&format!("{did}{and} wrote nothing"), None, width, into);
+    }
+    for (index, (name, stream)) in streams.into_iter().enumerate() {
+        let start = if index == 0 { format!("{did}{and} wrote") } else { "and".to_owned() };
+        write_excerpt(&format!("{start} {} to {name}", size_in_words(stream)), Some(stream), width, into);
+    }
+}
+
+/// Returns the streams to show, each with its name: those that failed checks are about, unless all of these are empty,
+/// or else all that are not empty.
+fn shown_streams<'a>(command: &'a Command, outcome: &Outcome) -> Vec<(&'static str, &'a Excerpt)> {
+    let not_empty =
+        || [("stderr", &command.stderr), ("stdout", &command.stdout)].into_iter().filter(|it| it.1.size > 0);
+    let checked: Vec<_> = not_empty().filter(|(name, _)| is_checked(name, outcome)).collect();
+    if checked.is_empty() { not_empty().collect() } else { checked }
+}
+
+/// Returns true if a failed check is about this stream. JSONPaths are about the standard output.
+fn is_checked(stream: &str, outcome: &Outcome) -> bool {
+    let (Outcome::Failed(failure) | Outcome::PassedAfterRetry(failure)) = outcome else { return false };
+    let mut subjects = failure.mismatches.iter().map(|mismatch| &*mismatch.subject);
+    subjects.any(|subject| subject.starts_with(stream) || stream == "stdout" && subject.starts_with('$'))
+}
+
+/// Writes what a peer has sent over a TCP connection. Writes nothing if the connection failed before it sent anything:
+/// the message says that.
+fn write_received(Tcp { connection, received, closed, .. }: &Tcp, width: usize, into: &mut StyledText) {
+    if received.size == 0 && connection.error.is_some() {
+        return;
+    }
+    let peer = &connection.peer;
+    let peer = connection.names.first().map_or_else(|| peer.clone(), |name| format!("{name} ({peer})"));
+    let sent = if received.size == 0 { "nothing".to_owned() } else { size_in_words(received) };
+    let ending = if *closed { " and closed the connection" } else { "" };
+    write_excerpt(&format!("{peer} sent {sent}{ending}"), Some(received), width, into);
 }
 
 /// Returns a sentence about the response, such as `GET https://example.org/ answered 503 with text/html, 197 bytes`.
@@ -42,14 +82,12 @@ fn heading(http: &Http, response: &Response) -> String {
     let media_type = media_type.map(|(_, value)| value.split(';').next().unwrap_or_default().trim());
     let has_coding = header("content-encoding").is_some();
     let size = response.body.size;
-    let bytes = if size == 1 { "1 byte".to_owned() } else { format!("{size} bytes") };
-    let body = match (media_type.filter(|media_type| !media_type.is_empty()), &response.body.text) {
+    let bytes = size_in_words(&response.body);
+    let body = match media_type.filter(|media_type| !media_type.is_empty()) {
         _ if size == 0 && has_coding => " with no body that could be decoded".to_owned(),
         _ if size == 0 => " without a body".to_owned(),
-        (Some(media_type), Some(_)) => format!(" with {media_type}, {bytes}"),
-        (None, Some(_)) => format!(" with {bytes}"),
-        (Some(media_type), None) => format!(" with {media_type}, {bytes}, no text"),
-        (None, None) => format!(" with {bytes}, no text"),
+        Some(media_type) => format!(" with {media_type}, {bytes}"),
+        None => format!(" with {bytes}"),
     };
     let after = match redirects.len() {
         0 => String::new(),
@@ -59,37 +97,27 @@ fn heading(http: &Http, response: &Response) -> String {
     format!("{method} {url} answered {}{body}{after}", response.status)
 }
 
-/// Returns the first lines of a text that are not blank, of at most `width` characters and with their indentation. The
-/// last one ends with an ellipsis if there is more.
-fn first_lines(text: &str, is_cut: bool, width: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut rest = text.lines().filter(|line| !line.trim().is_empty());
-    for line in rest.by_ref() {
-        let indent =
-            line.chars().take_while(|c| c.is_whitespace()).map(|c| if c == '\t' { 2 } else { 1 }).sum::<usize>();
-        let indent = indent.min(MAX_INDENT).min(width / 2);
-        // One line more than there is space for shows that there is more.
-        let max_lines = MAX_LINES + 1 - lines.len();
-        let wrapped = wrap(&escape(&line.replace('\t', " ")), width - indent, max_lines);
-        lines.extend(wrapped.into_iter().map(|line| format!("{:indent$}{line}", "")));
-        if lines.len() > MAX_LINES {
-            break;
-        }
-    }
-    let has_more = lines.len() > MAX_LINES || rest.next().is_some() || is_cut;
-    lines.truncate(MAX_LINES);
-    if let Some(last) = lines.last_mut().filter(|_| has_more) {
-        // Leaves space for the ellipsis.
-        let beginning: String = last.chars().take(width - 2).collect();
-        *last = format!("{} …", beginning.trim_end_matches([' ', '…']));
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::evidence::{Excerpt, Redirect};
+    use crate::run::evidence::{Connection, Redirect, Ssh};
+    use crate::run::{Failure, Mismatch};
+    use crate::sink::fixtures;
+
+    /// Returns the lines of a failed run with this evidence and failed checks of these subjects.
+    fn answer(evidence: Exchange, subjects: &[&str], width: usize) -> String {
+        let mismatch = |subject: &&str| Mismatch {
+            subject: (*subject).to_owned(),
+            expected: String::new(),
+            actual: String::new(),
+        };
+        let mismatches = subjects.iter().map(mismatch).collect();
+        let failure = Failure { reason: "assertion".to_owned(), message: String::new(), mismatches };
+        let run = Run { evidence: Some(evidence), outcome: Outcome::Failed(failure), ..fixtures::failed() };
+        let mut text = StyledText::new();
+        write_answer(&run, width, &mut text);
+        text.to_plain()
+    }
 
     fn plain(content_type: Option<&str>, body: &[u8], size: u64, width: usize) -> String {
         let content_type = content_type.map(|value| ("content-type".to_owned(), value.to_owned()));
@@ -103,9 +131,7 @@ mod tests {
             }),
             ..Http::default()
         };
-        let mut text = StyledText::new();
-        write_answer(Some(&Exchange::Http(Box::new(http))), width, &mut text);
-        text.to_plain()
+        answer(Exchange::Http(Box::new(http)), &[], width)
     }
 
     /// Checks the lines of a whole body.
@@ -172,9 +198,73 @@ mod tests {
         assert!(heading(&http, &damaged).ends_with("answered 200 with no body that could be decoded after a redirect"));
         http.redirects.push(http.redirects[0].clone());
         assert!(heading(&http, &response).ends_with(" after 2 redirects"));
-        let mut text = StyledText::new();
-        write_answer(Some(&Exchange::Http(Box::default())), 80, &mut text);
-        write_answer(None, 80, &mut text);
-        assert!(text.is_empty());
+        for evidence in [Exchange::Http(Box::default()), Exchange::Ssh(Box::default()), Exchange::Dns(Box::default())] {
+            assert_eq!(answer(evidence, &[], 80), "");
+        }
+    }
+
+    #[test]
+    fn output_of_a_command_is_that_of_the_checked_streams() {
+        let excerpt = |text: &str| Excerpt::new(text.as_bytes(), text.len() as u64);
+        let check = |stdout: &str, stderr: &str, subjects: &[&str], expected: &str| {
+            let (stdout, stderr) = (excerpt(stdout), excerpt(stderr));
+            let command =
+                Command { command: "df".to_owned(), exit_status: Some(3), stdout, stderr, ..Command::default() };
+            let ssh = Ssh { command: Some(command), ..Ssh::default() };
+            let text = answer(Exchange::Ssh(Box::new(ssh)), subjects, 80);
+            assert_eq!(text, expected.trim_start_matches('\n'), "{subjects:?}");
+        };
+        let out = "
+    `df` ended with status 3 and wrote 5 bytes to stdout:
+      full
+";
+        let err = "
+    `df` ended with status 3 and wrote 4 bytes to stderr:
+      bad
+";
+        let both = format!("{err}    and 5 bytes to stdout:\n      full\n");
+        check("full\n", "bad\n", &["stdout"], out);
+        check("full\n", "bad\n", &["stdout size"], out);
+        check("full\n", "bad\n", &["$.a"], out);
+        check("full\n", "bad\n", &["stderr"], err);
+        check("full\n", "bad\n", &["stderr", "stdout"], &both);
+        check("full\n", "bad\n", &["exit status"], &both);
+        check("full\n", "", &[], out);
+        // Why the checked stream is empty is often said on the other one.
+        check("", "bad\n", &["stdout"], err);
+        check("", "", &["stdout"], "    `df` ended with status 3 and wrote nothing\n");
+    }
+
+    #[test]
+    fn how_a_command_ended_is_said_if_it_is_known() {
+        let check = |signal: Option<&str>, stdout: &[u8], expected: &str| {
+            let stdout = Excerpt::new(stdout, stdout.len() as u64);
+            let command = Command {
+                command: "a\u{1b}[2J".to_owned(),
+                signal: signal.map(str::to_owned),
+                stdout,
+                ..Command::default()
+            };
+            let ssh = Ssh { command: Some(command), ..Ssh::default() };
+            assert_eq!(answer(Exchange::Ssh(Box::new(ssh)), &[], 80), format!("    {expected}\n"));
+        };
+        check(Some("KILL"), b"", "`a\\u{1b}[2J` was ended by the signal KILL and wrote nothing");
+        check(None, b"\0\x01", "`a\\u{1b}[2J` wrote 2 bytes to stdout, no text");
+    }
+
+    #[test]
+    fn bytes_of_a_connection_are_shown() {
+        let check = |tcp: Tcp, expected: &str| assert_eq!(answer(Exchange::Tcp(Box::new(tcp)), &[], 80), expected);
+        let connection = Connection { peer: "192.0.2.1:25".to_owned(), ..Connection::default() };
+        let silent = Tcp { connection, ..Tcp::default() };
+        check(silent.clone(), "    192.0.2.1:25 sent nothing\n");
+        check(Tcp { closed: true, ..silent.clone() }, "    192.0.2.1:25 sent nothing and closed the connection\n");
+        let mut named = Tcp { received: Excerpt::new(b"421 busy\r\n", 10), ..silent };
+        named.connection.names.push("mail.example".to_owned());
+        check(named.clone(), "    mail.example (192.0.2.1:25) sent 10 bytes:\n      421 busy\n");
+        named.connection.error = Some("timeout".into());
+        check(named.clone(), "    mail.example (192.0.2.1:25) sent 10 bytes:\n      421 busy\n");
+        named.received = Excerpt::default();
+        check(named, "");
     }
 }

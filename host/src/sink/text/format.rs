@@ -52,7 +52,7 @@ pub fn format_findings(run: &Run, width: usize) -> StyledText {
         write_mismatches(warning, width, &mut text);
     }
     if !run.outcome.passed() {
-        write_answer(run.evidence.as_ref(), width, &mut text);
+        write_answer(run, width, &mut text);
     }
     text
 }
