@@ -5,7 +5,7 @@
 //! is data. [`Sinks`](crate::sink::Sinks) calls it and passes the result on to every sink.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::issue_groups::IssueGroups;
 use self::offline_detector::{Cause, OfflineDetector};
@@ -30,7 +30,12 @@ pub struct Assessor {
     groups: IssueGroups,
     warnings: WarningTracker,
     detector: OfflineDetector,
+    /// The time of the last call of [`Assessor::advance`].
+    advanced: Option<Instant>,
 }
+
+/// The time between two calls of [`Assessor::advance`] above which it counts as time in which this process did not run.
+const MAX_GAP: Duration = Duration::from_secs(2);
 
 impl Assessor {
     /// Creates an assessor for this number of built-in probes, which say whether this host has a network, and any
@@ -41,6 +46,7 @@ impl Assessor {
             groups: IssueGroups::default(),
             warnings: WarningTracker::default(),
             detector: OfflineDetector::new(built_in_probes),
+            advanced: None,
         }
     }
 
@@ -51,6 +57,18 @@ impl Assessor {
         self.groups.forget_ended();
         self.warnings.forget_ended();
         self.detector.set_built_in_probes(built_in_probes);
+    }
+
+    /// Says that this process runs. Must be called about once a second, and before every other call with the same `now`.
+    ///
+    /// After a longer time without a call, the process was stopped or had no processor. Nothing is concluded from that
+    /// time: errors are held for longer, and hosts that have not answered get the time to do so.
+    pub fn advance(&mut self, now: Instant) {
+        let gap = self.advanced.map(|last| now.saturating_duration_since(last)).filter(|gap| *gap > MAX_GAP);
+        if let Some(gap) = gap {
+            self.detector.exclude(gap);
+        }
+        self.advanced = Some(now);
     }
 
     /// Assesses a run that ended at `now`. The caller must carry out the decision, if there is one, before it reports

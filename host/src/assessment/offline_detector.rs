@@ -57,7 +57,7 @@ pub enum Cause {
 struct Silence {
     /// The start of the first attempt without an answer.
     began: Instant,
-    /// The time at which the run with that attempt was assessed.
+    /// The time at which the run with that attempt was assessed, or later by the time in which this process did not run.
     noticed: Instant,
     /// The earliest time of an answer that ends the silence.
     latest: Instant,
@@ -68,6 +68,8 @@ struct Silence {
     tried: HashMap<ProbeKey, String>,
     /// The start of the latest of the first attempts of the probes in `tried`.
     last_first_attempt: Instant,
+    /// The time since `began` in which this process did not run.
+    excluded: Duration,
     examples: Vec<SilentHost>,
     /// True once this host was found to have no network.
     is_offline: bool,
@@ -167,6 +169,18 @@ impl OfflineDetector {
     pub fn hold(&mut self, run: &Arc<AssessedRun>, now: Instant) {
         let held = self.held.get_or_insert_with(|| Held { until: now + MAX_HOLD, runs: Vec::new() });
         held.runs.push(Arc::clone(run));
+    }
+
+    /// Excludes a time, which ends now, in which this process did not run: it counts neither as a time for which errors
+    /// are held, nor as one in which no host has answered.
+    pub fn exclude(&mut self, time: Duration) {
+        if let Some(held) = &mut self.held {
+            held.until += time;
+        }
+        if let Some(silence) = &mut self.silence {
+            silence.noticed += time;
+            silence.excluded += time;
+        }
     }
 
     /// Counts an error that is suppressed.
@@ -286,6 +300,7 @@ impl OfflineDetector {
         let not_down_before = count_distinct(self.votes.values().filter(was_not_down_before));
         let are_most = tried > not_down_before / 2;
         let spread = silence.last_first_attempt.saturating_duration_since(silence.began);
+        let spread = spread.saturating_sub(silence.excluded);
         let are_many = tried >= SUFFICIENT_SILENT_HOSTS && spread >= MIN_SILENCE;
         if !(are_most || are_many) || now.saturating_duration_since(silence.noticed) < min_silence {
             return;
@@ -315,6 +330,7 @@ impl Silence {
             hosts: 0,
             tried: HashMap::new(),
             last_first_attempt: began,
+            excluded: Duration::ZERO,
             examples: Vec::new(),
             is_offline: false,
             is_event_issued: false,

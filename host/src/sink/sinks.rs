@@ -61,7 +61,8 @@ struct Shared {
     sinks: Vec<Arc<dyn Sink>>,
 }
 
-/// The interval at which the assessor is called without a run, for decisions that follow from elapsed time alone.
+/// The interval at which the assessor is called without a run: for decisions that follow from elapsed time alone, and so
+/// that it knows for which time this process runs.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// The time by which a sink's flush may exceed its timeout before it is cancelled.
 const FLUSH_TOLERANCE: Duration = Duration::from_millis(250);
@@ -143,7 +144,9 @@ impl Sinks {
     /// Assesses a run that has just ended, and reports it to every sink.
     pub fn report(&self, run: Run) -> Arc<AssessedRun> {
         let mut assessor = self.shared.assessor.lock();
-        let (assessed, decision) = assessor.assess(run, Instant::now());
+        let now = Instant::now();
+        assessor.advance(now);
+        let (assessed, decision) = assessor.assess(run, now);
         self.shared.log_and_distribute(decision);
         if assessed.assessment.error == Some(ErrorAction::Hold) {
             // The run is reported under the lock, so that no decision about its error comes before the report.
@@ -160,7 +163,9 @@ impl Sinks {
     pub async fn flush(&self, timeout: Duration) {
         {
             let mut assessor = self.shared.assessor.lock();
-            let decision = assessor.decide_now(Instant::now());
+            let now = Instant::now();
+            assessor.advance(now);
+            let decision = assessor.decide_now(now);
             self.shared.log_and_distribute(decision);
         }
         let mut flushing = JoinSet::new();
@@ -195,7 +200,9 @@ async fn tick(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(TICK_INTERVAL).await;
         let mut assessor = shared.assessor.lock();
-        let decision = assessor.tick(Instant::now());
+        let now = Instant::now();
+        assessor.advance(now);
+        let decision = assessor.tick(now);
         shared.log_and_distribute(decision);
     }
 }

@@ -388,3 +388,49 @@ fn a_thousand_targets_are_one_offline_event() {
     assert!(simulation.reported.is_empty(), "{:?}", simulation.reported);
     assert!(simulation.held.is_empty() && simulation.suppressed.len() > 500, "{}", simulation.suppressed.len());
 }
+
+/// Runs three probes whose hosts do not answer from second 10 on, and stops the process after second 11.
+fn stopped_simulation() -> Simulation {
+    let mut simulation = Simulation::with_probes(3);
+    for (number, host) in hosts(0..3) {
+        simulation.run_passing(&host, number, number + 0.1);
+    }
+    simulation.run_process(3..10);
+    for (_, host) in hosts(0..3) {
+        simulation.run_without_answer(&host, 10.0, 10.1);
+    }
+    simulation.run_process(10..12);
+    simulation.check(0, 3, 0, 0);
+    simulation
+}
+
+#[test]
+fn nothing_is_concluded_from_time_in_which_the_process_did_not_run() {
+    // After a minute, no host is offline and no error is released, until as much time has passed as otherwise.
+    let mut simulation = stopped_simulation();
+    simulation.run_process(71..74);
+    simulation.check(0, 3, 0, 0);
+    simulation.run_process(74..77);
+    simulation.check(0, 0, 3, 1);
+    // The first host that answers shows that the network of this host works.
+    let mut simulation = stopped_simulation();
+    simulation.run_process(71..72);
+    simulation.run_passing("host-0", 71.5, 71.6);
+    simulation.check(3, 0, 0, 0);
+    assert!(simulation.connectivity.is_empty());
+}
+
+#[test]
+fn errors_are_held_for_time_in_which_the_process_runs() {
+    let mut simulation = Simulation::with_probes(10);
+    for (number, host) in hosts(0..10) {
+        simulation.run_passing(&host, number, number + 0.1);
+    }
+    simulation.run_process(10..11);
+    simulation.run_without_answer("host-4", 11.0, 11.1);
+    simulation.run_process(11..21);
+    simulation.run_process(100..119);
+    simulation.check(0, 1, 0, 0);
+    simulation.run_process(119..122);
+    simulation.check(1, 0, 0, 0);
+}

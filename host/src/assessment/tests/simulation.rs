@@ -137,6 +137,14 @@ impl Simulation {
         self.run(host, failed(), vec![self.contact(host, false, from, to)], to)
     }
 
+    /// Runs this process for these seconds, and ticks once a second.
+    pub fn run_process(&mut self, seconds: std::ops::Range<u32>) {
+        for second in seconds {
+            self.assessor.advance(self.at(second.into()));
+            self.tick(second.into());
+        }
+    }
+
     pub fn tick(&mut self, at: f64) {
         let decision = self.assessor.tick(self.at(at));
         self.carry_out(decision);

@@ -96,7 +96,7 @@ async fn cached_or_new_token(
 ) -> Result<(Token, bool), Error> {
     let timed_out = |_| Error::Timeout("timed out, waiting for an OAuth2 token".to_owned());
     let mut slot = tokio::time::timeout(exchange.limits.timeout.duration(), slot.lock()).await.map_err(timed_out)?;
-    if let Some(token) = slot.as_ref().filter(|token| token.use_until > Instant::now()) {
+    if let Some(token) = slot.as_ref().filter(|token| token.is_fresh()) {
         return Ok((token.clone(), true));
     }
     let token = fetch_token(client, exchange, transport).await?;
@@ -197,7 +197,7 @@ fn parse_token(response: &Response, url: &Url) -> Result<Token, String> {
     let lifetime = lifetime.unwrap_or(DEFAULT_TOKEN_LIFETIME);
     // A token whose lifetime is shorter than twice the margin is used for half of its lifetime.
     let lifetime = lifetime.saturating_sub(EXPIRY_MARGIN.min(lifetime / 2)).min(MAX_TOKEN_LIFETIME);
-    Ok(Token { header, use_until: Instant::now() + lifetime })
+    Ok(Token::new(header, lifetime))
 }
 
 /// Adds `for an OAuth2 token:` to the message of an error, unless it is [`Error::Auth`], whose message mentions the

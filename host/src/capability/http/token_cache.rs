@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use http::header::HeaderValue;
 use parking_lot::Mutex;
@@ -99,8 +99,25 @@ pub type TokenSlot = Arc<tokio::sync::Mutex<Option<Token>>>;
 pub struct Token {
     /// The value of the `authorization` header. It is marked as sensitive: `Debug` does not show it.
     pub header: HeaderValue,
-    /// The time after which the token is no longer used. It is earlier than the token's expiry.
-    pub use_until: Instant,
+    /// The time after which the token is no longer used, by two clocks: the one goes on while the machine sleeps, and the
+    /// other is never set. It is earlier than the token's expiry.
+    use_until: (SystemTime, Instant),
+}
+
+impl Token {
+    /// Returns a token that is used for this time from now on.
+    pub fn new(header: HeaderValue, lifetime: Duration) -> Self {
+        Self { header, use_until: (SystemTime::now() + lifetime, Instant::now() + lifetime) }
+    }
+
+    /// Returns true if the token may still be used, by both clocks.
+    pub fn is_fresh(&self) -> bool {
+        self.is_fresh_at(SystemTime::now(), Instant::now())
+    }
+
+    fn is_fresh_at(&self, time: SystemTime, instant: Instant) -> bool {
+        self.use_until.0 > time && self.use_until.1 > instant
+    }
 }
 
 impl TokenCache {
@@ -184,6 +201,18 @@ mod tests {
             assert!(!Arc::ptr_eq(&shared, &slot), "{other:?}");
             assert!(others[..index].iter().all(|before| !Arc::ptr_eq(&cache.slot(before.clone()), &slot)), "{other:?}");
         }
+    }
+
+    #[test]
+    fn a_token_expires_while_the_machine_sleeps() {
+        let lifetime = Duration::from_secs(60);
+        let (time, instant) = (SystemTime::now(), Instant::now());
+        let token = Token::new(HeaderValue::from_static("Bearer x"), lifetime);
+        assert!(token.is_fresh_at(time, instant) && token.is_fresh());
+        let later = 2 * lifetime;
+        // The monotonic clock stands still while the machine sleeps. The other one may be set back.
+        assert!(!token.is_fresh_at(time + later, instant));
+        assert!(!token.is_fresh_at(time - later, instant + later));
     }
 
     #[test]

@@ -21,8 +21,13 @@ struct Failing {
     since: Instant,
     /// The number of envelopes that the server has rejected since then. They are dropped.
     rejected: u64,
-    /// The time of the latest warning.
-    warned: Option<Instant>,
+    /// The time for which this process has run since then: the sum of the times between calls of
+    /// [`Delivery::take_warning`], at most [`MAX_STEP`] for each.
+    running: Duration,
+    /// The time of the latest of these calls.
+    checked: Instant,
+    /// The value of `running` at the latest warning.
+    warned: Option<Duration>,
 }
 
 /// A line of the log about a server to which nothing gets through.
@@ -40,6 +45,9 @@ pub struct Blocked {
 const FIRST_WARNING_AFTER: Duration = Duration::from_secs(10);
 /// The time from one warning to the next.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
+/// The greatest time between two calls, about a second apart, that counts: in a longer one, this process was stopped, and
+/// nothing could get through.
+const MAX_STEP: Duration = Duration::from_secs(2);
 
 impl Delivery {
     /// Records the result of sending one envelope. `detail` explains it, unless the envelope was accepted. Returns the
@@ -56,20 +64,23 @@ impl Delivery {
             SendResult::RateLimited(_) | SendResult::Failed(_) => false,
         };
         let began = SystemTime::now();
-        let failing = self.failing.get_or_insert(Failing { began, since: now, rejected: 0, warned: None });
+        let begun = || Failing { began, since: now, rejected: 0, running: Duration::ZERO, checked: now, warned: None };
+        let failing = self.failing.get_or_insert_with(begun);
         failing.rejected += u64::from(is_rejected);
         self.last_cause = Some(detail.to_owned());
         None
     }
 
-    /// Returns the warning that is due at `now`, if there is one.
+    /// Returns the warning that is due at `now`, if there is one. Must be called about once a second.
     pub fn take_warning(&mut self, now: Instant) -> Option<Blocked> {
         let failing = self.failing.as_mut()?;
-        let due = failing.warned.map_or(failing.since + FIRST_WARNING_AFTER, |warned| warned + WARNING_INTERVAL);
-        if now < due {
+        failing.running += now.saturating_duration_since(failing.checked).min(MAX_STEP);
+        failing.checked = now;
+        let due = failing.warned.map_or(FIRST_WARNING_AFTER, |warned| warned + WARNING_INTERVAL);
+        if failing.running < due {
             return None;
         }
-        failing.warned = Some(now);
+        failing.warned = Some(failing.running);
         let began = failing.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let since = rfc3339_seconds(i64::try_from(began.as_secs()).unwrap_or(i64::MAX));
         Some(Blocked { since, cause: self.last_cause.clone().unwrap_or_default(), rejected: failing.rejected })
@@ -99,14 +110,27 @@ mod tests {
         delivery.record(&SendResult::Failed(RateLimitHeaders::default()), "502 Bad Gateway", start + SECOND);
         delivery.record(&SendResult::Unreadable, "no such file", start + SECOND);
         delivery.record(&rejected(), "401 Unauthorized", start + 2 * SECOND);
-        assert_eq!(delivery.take_warning(start + 9 * SECOND), None);
+        assert_eq!(warnings(&mut delivery, start, 0..10), [0; 0]);
         let warning = delivery.take_warning(start + 10 * SECOND).expect("a warning is due");
         assert_eq!((warning.cause.as_str(), warning.rejected), ("401 Unauthorized", 2));
-        assert_eq!(delivery.take_warning(start + 69 * SECOND), None);
-        assert!(delivery.take_warning(start + 70 * SECOND).is_some());
+        assert_eq!(warnings(&mut delivery, start, 11..71), [70]);
         assert_eq!(delivery.record(&accepted(), "", start + 75 * SECOND), Some(75 * SECOND));
         assert_eq!(delivery.take_warning(start + 200 * SECOND), None);
         assert_eq!(delivery.last_cause(), Some("401 Unauthorized"));
+    }
+
+    /// Returns the seconds after `start` in which a warning is due.
+    fn warnings(delivery: &mut Delivery, start: Instant, seconds: std::ops::Range<u32>) -> Vec<u32> {
+        seconds.filter(|second| delivery.take_warning(start + *second * SECOND).is_some()).collect()
+    }
+
+    #[test]
+    fn time_in_which_the_process_was_stopped_does_not_count() {
+        let (mut delivery, start) = (Delivery::default(), Instant::now());
+        delivery.record(&SendResult::Failed(RateLimitHeaders::default()), "timed out", start);
+        assert_eq!(warnings(&mut delivery, start, 0..5), [0; 0]);
+        assert_eq!(warnings(&mut delivery, start, 3600..3604), [0; 0]);
+        assert_eq!(warnings(&mut delivery, start, 3604..3700), [3604, 3664]);
     }
 
     #[test]
