@@ -43,7 +43,7 @@ fn a_key_that_no_component_has_is_an_error_at_its_place() {
     check("timeot: 5", &format!("{http}, {ssh}"), &["2:16 unknown key `timeot`, did you mean `timeout`?"]);
     check("interval: 5", http, &["2:16 unknown key `interval`, did you mean `every`?"]);
     // A wrong value is one error, however many probes have it.
-    let wrong = "2:25 expected seconds from 0.001 to 3600, got 0";
+    let wrong = "2:25 expected a time such as `5s`, or seconds from 0.001 to 3600, got 0";
     check("timeout: 0s", &format!("{http}, {ssh}"), &[wrong]);
     // A required key may stand there.
     check("url: 'http://h/'", "{probe: http, title: a}, {probe: http, title: b}", &[]);

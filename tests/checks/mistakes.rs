@@ -96,10 +96,11 @@ fn times_can_have_units_wherever_they_are_seconds() {
     }
     let found = find_problems(&probes.replace("TIME", "5x"));
     let count = |message: &str| found.iter().filter(|found| found.ends_with(message)).count();
-    assert_eq!(count("expected a number of seconds, or text such as `30s`"), 3, "{found:#?}");
+    assert_eq!(count("expected a time such as `5s`, or a number of seconds"), 3, "{found:#?}");
     assert_eq!(count("expected a number, or text with a unit such as `500ms`"), 4, "{found:#?}");
     let found = find_problems(&probes.replace("timeout: TIME", "timeout: 2h").replace("TIME", "1s"));
-    assert!(found.iter().all(|found| found.ends_with("expected seconds from 0.001 to 3600, got 7200")), "{found:#?}");
+    let wrong = "expected a time such as `5s`, or seconds from 0.001 to 3600, got 7200";
+    assert!(found.iter().all(|found| found.ends_with(wrong)), "{found:#?}");
     assert_eq!(found.len(), 3);
     let days = "groups: [{probes: [{probe: http, url: 'https://h/', checks: {certificate days: {greater: 14d}}}]}]";
     assert_eq!(find_problems(days), [""; 0]);

@@ -101,6 +101,11 @@ impl<'a> DecodeContext<'a> {
         result.map_err(add).ok()
     }
 
+    /// Returns true if a file of the configuration's folder could not be parsed: what the others lack may be in it.
+    pub fn is_incomplete(&self) -> bool {
+        self.document.is_some_and(Document::is_incomplete)
+    }
+
     /// Returns a number or boolean as it is written in the file: the tag `1.10` must not become `1.1`.
     fn source_text(&self, pointer: &str) -> Option<String> {
         let source_map = self.source_map.get_or_init(|| self.document.map(SourceMap::new)).as_ref()?;
@@ -302,19 +307,14 @@ impl Field {
     }
 
     fn seconds(&self, range: RangeInclusive<f64>) -> Result<Duration, String> {
-        let (least, most) = (range.start(), range.end());
-        let named = NAMED_SECONDS.iter().find(|(seconds, _)| *seconds == *most as u64);
-        let bounds = match named {
-            Some((_, name)) => format!("from {least} seconds to {name} ({most})"),
-            None => format!("from {least} to {most} seconds"),
+        let seconds = match &self.value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) => parse_duration(text.trim()),
+            _ => None,
         };
-        let duration = self.value.as_str().and_then(|text| parse_duration(text.trim()));
-        let seconds = match duration {
-            Some(seconds) if range.contains(&seconds) => seconds,
-            Some(_) => return Err(self.mismatch(&format!("must be {bounds}"))),
-            None => self.number(&range, "a number of seconds, or a duration such as `30s`", &bounds)?,
-        };
-        Duration::try_from_secs_f64(seconds).map_err(|_| self.mismatch(&format!("must be {bounds}")))
+        let seconds = seconds.filter(|seconds| range.contains(seconds));
+        let duration = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        duration.ok_or_else(|| self.mismatch(&describe_seconds(&range)))
     }
 
     fn integer(&self, range: RangeInclusive<f64>) -> Result<u32, String> {
@@ -331,12 +331,8 @@ impl Field {
             Value::String(text) => parse_size(text.trim()),
             _ => None,
         };
-        let bytes = bytes.ok_or_else(|| self.mismatch("must be a number of bytes, or text like `64 MiB`"))?;
-        if range.contains(&bytes) {
-            return Ok(bytes as u64);
-        }
-        let (least, most) = (Bytes(*range.start() as u64), Bytes(*range.end() as u64));
-        Err(self.mismatch(&format!("must be from {least} to {most}")))
+        let bytes = bytes.filter(|bytes| range.contains(bytes)).map(|bytes| bytes as u64);
+        bytes.ok_or_else(|| self.mismatch(&describe_bytes(&range)))
     }
 
     /// Returns a message with the requirement `must` and the actual value. It must be used only for the host's own
@@ -355,6 +351,24 @@ impl Field {
             value => format!("{} {must}, not {}", self.label, type_name(value)),
         }
     }
+}
+
+/// Returns the times that a key takes, such as "must be a time such as `30s`, from 0.05 seconds to an hour (3600)".
+fn describe_seconds(range: &RangeInclusive<f64>) -> String {
+    let (least, most) = (range.start(), range.end());
+    let example = if range.contains(&30.0) { "30s" } else { "1s" };
+    match NAMED_SECONDS.iter().find(|(seconds, _)| *seconds == *most as u64) {
+        Some((_, name)) => format!("must be a time such as `{example}`, from {least} seconds to {name} ({most})"),
+        None => format!("must be a time such as `{example}`, from {least} to {most} seconds"),
+    }
+}
+
+/// Returns the sizes that a key takes, such as "must be a size such as `64 MiB`, from 1 KiB to 1 TiB".
+fn describe_bytes(range: &RangeInclusive<f64>) -> String {
+    const MIB: u64 = 1 << 20;
+    let example = if range.contains(&((64 * MIB) as f64)) { Bytes(64 * MIB) } else { Bytes(MIB) };
+    let (least, most) = (Bytes(*range.start() as u64), Bytes(*range.end() as u64));
+    format!("must be a size such as `{example}`, from {least} to {most}")
 }
 
 /// Durations that messages name beside their seconds.

@@ -56,11 +56,11 @@ fn merge<'f, 'v: 'f>(all: impl Iterator<Item = &'f Expected<'v>>, value: &'v Val
         let free = MAX_ALLOWED_VALUES.saturating_sub(merged.allowed.len());
         merged.allowed.extend(expected.allowed.iter().take(free));
         if expected.types.iter().any(|known| matches!(known, Type::Integer | Type::Number)) {
-            ranges.push(expected.range);
+            ranges.push((expected.range, expected.format));
         }
     }
-    if let [Some(only)] = ranges[..] {
-        merged.range = Some(only);
+    if let [(range, format)] = ranges[..] {
+        (merged.range, merged.format) = (range, format);
     }
     merged.any_string = any_string;
     merged

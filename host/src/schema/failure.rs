@@ -56,6 +56,8 @@ pub struct Expected<'v> {
     pub allowed: Vec<&'v Value>,
     /// The range of numbers, if a number is expected.
     pub range: Option<&'v Range>,
+    /// The `format` of the schema, which can say what a number or a text means.
+    pub format: Option<&'v str>,
     /// Some keys of the object, if an object is expected.
     pub keys: &'v [String],
     /// True if any string is allowed.
@@ -67,6 +69,6 @@ pub struct Expected<'v> {
 impl<'v> Expected<'v> {
     /// Creates an expectation of nothing in particular.
     pub fn new(value: &'v Value) -> Self {
-        Self { types: Vec::new(), allowed: Vec::new(), range: None, keys: &[], any_string: false, value }
+        Self { types: Vec::new(), allowed: Vec::new(), range: None, format: None, keys: &[], any_string: false, value }
     }
 }

@@ -98,8 +98,13 @@ fn describe_expected(expected: &Expected) -> String {
     let is_listed = |value: &&&Value| !value.as_str().is_some_and(|text| numbers.iter().any(|number| number == text));
     let mut words: Vec<String> = allowed.filter(is_listed).map(|value| format_value(value)).collect();
     words.dedup();
+    let quantity = Quantity::of(expected);
     for known in types {
         match known {
+            Type::String if quantity.is_some() => {}
+            Type::Integer | Type::Number if let Some(quantity) = &quantity => {
+                words.push(quantity.describe(expected.range));
+            }
             Type::String => words.push("text".to_owned()),
             Type::Integer => words.push(describe_range("a whole number", expected.range)),
             Type::Number => words.push(describe_range("a number", expected.range)),
@@ -111,6 +116,31 @@ fn describe_expected(expected: &Expected) -> String {
         }
     }
     if words.is_empty() { "nothing".to_owned() } else { join_or(words) }
+}
+
+/// A quantity that a setting gives as a number or as text with a unit, by its `format`.
+struct Quantity {
+    /// The text as an example, with the article before it.
+    example: &'static str,
+    /// The unit of a number.
+    number: &'static str,
+}
+
+impl Quantity {
+    /// Returns the quantity that is expected, if both a number and a text are.
+    fn of(expected: &Expected) -> Option<Self> {
+        let expects = |known| expected.types.contains(&known);
+        let takes_both = expects(Type::String) && (expects(Type::Number) || expects(Type::Integer));
+        match expected.format.filter(|_| takes_both)? {
+            "seconds" => Some(Self { example: "a time such as `5s`", number: "seconds" }),
+            "bytes" => Some(Self { example: "a size such as `2 MiB`", number: "a number of bytes" }),
+            _ => None,
+        }
+    }
+
+    fn describe(&self, range: Option<&Range>) -> String {
+        format!("{}, or {}", self.example, describe_range(self.number, range))
+    }
 }
 
 fn describe_object(keys: &[String]) -> String {

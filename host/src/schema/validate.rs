@@ -141,6 +141,7 @@ impl<'v> Validator<'v> {
         Ok(Some(Expected {
             types: node.types.clone(),
             range: Some(&node.range),
+            format: node.format.as_deref(),
             keys: &node.object.property_order,
             any_string,
             ..Expected::new(value)
@@ -159,7 +160,8 @@ impl<'v> Validator<'v> {
                 let range = &node.range;
                 if !range.contains(number) {
                     let types = if node.types.is_empty() { vec![Type::Number] } else { node.types.clone() };
-                    let expected = Expected { types, range: Some(range), ..Expected::new(value) };
+                    let format = node.format.as_deref();
+                    let expected = Expected { types, range: Some(range), format, ..Expected::new(value) };
                     self.fail(outcome, FailureKind::OutOfRange(expected));
                 } else if let Some(of) = &range.multiple_of {
                     self.spend(STEPS_PER_DIVISION)?;

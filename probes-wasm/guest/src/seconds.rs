@@ -14,6 +14,9 @@ pub struct Seconds(f64);
 /// The texts that [`Seconds::parse`] takes, as a regular expression for schemas.
 pub const SECONDS_PATTERN: &str = r"^\s*[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)?\s*$";
 
+/// The text with a unit that messages have as an example.
+const EXAMPLE: &str = "a time such as `5s`";
+
 impl Seconds {
     /// Returns the number of seconds.
     pub fn as_f64(self) -> f64 {
@@ -26,7 +29,10 @@ impl Seconds {
     /// Returns a sentence with the bounds if the time is not within them.
     pub fn within(self, bounds: RangeInclusive<f64>) -> Result<Duration, String> {
         let time = Duration::try_from_secs_f64(self.0).ok().filter(|_| bounds.contains(&self.0));
-        time.ok_or_else(|| format!("expected seconds from {} to {}, got {}", bounds.start(), bounds.end(), self.0))
+        time.ok_or_else(|| {
+            let (least, most) = (bounds.start(), bounds.end());
+            format!("expected {EXAMPLE}, or seconds from {least} to {most}, got {}", self.0)
+        })
     }
 
     /// Parses `500ms`, `30s`, `1.5 m`, `1h`, `7d`, or a number alone, which is seconds. Returns `None` for any other
@@ -52,18 +58,17 @@ impl TryFrom<Value> for Seconds {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
-        const SHAPE: &str = "expected a number of seconds, or text such as `30s`";
         let seconds = match &value {
             Value::Number(number) => number.as_f64().map(Self),
             Value::String(text) => Self::parse(text),
             _ => None,
         };
-        seconds.ok_or_else(|| SHAPE.to_owned())
+        seconds.ok_or_else(|| format!("expected {EXAMPLE}, or a number of seconds"))
     }
 }
 
-/// The schema of a number or a text. A field can add `minimum` and `maximum`, which hold for numbers alone: the probe
-/// has to check the bounds with [`Seconds::within`].
+/// The schema of a number or a text. A field can add `minimum` and `maximum`, which hold for numbers alone: the probe has
+/// to check the bounds with [`Seconds::within`]. By its `format` the host knows what a number means.
 impl schemars::JsonSchema for Seconds {
     fn inline_schema() -> bool {
         true
@@ -74,7 +79,7 @@ impl schemars::JsonSchema for Seconds {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let schema = json!({ "type": ["number", "string"], "pattern": SECONDS_PATTERN });
+        let schema = json!({ "type": ["number", "string"], "format": "seconds", "pattern": SECONDS_PATTERN });
         schemars::Schema::try_from(schema).expect("a map is a schema")
     }
 }
@@ -107,8 +112,9 @@ mod tests {
     #[test]
     fn times_have_bounds() {
         let within = |text| Seconds::parse(text).expect("the test's time is valid").within(0.001..=3600.0);
+        let wrong = |got| Err(format!("expected a time such as `5s`, or seconds from 0.001 to 3600, got {got}"));
         assert_eq!(within("1h"), Ok(Duration::from_hours(1)));
-        assert_eq!(within("2h"), Err("expected seconds from 0.001 to 3600, got 7200".to_owned()));
-        assert_eq!(within("0s"), Err("expected seconds from 0.001 to 3600, got 0".to_owned()));
+        assert_eq!(within("2h"), wrong("7200"));
+        assert_eq!(within("0s"), wrong("0"));
     }
 }

@@ -1,5 +1,7 @@
 //! Sizes in settings.
 
+use std::ops::RangeInclusive;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -8,14 +10,29 @@ use serde_json::Value;
 #[serde(try_from = "Value")]
 pub struct Size(u64);
 
+/// The text with a unit that messages have as an example.
+const EXAMPLE: &str = "a size such as `2 MiB`";
+
 impl Size {
     /// Returns the number of bytes.
     pub fn bytes(self) -> u64 {
         self.0
     }
 
-    /// Parses `64 MiB`, `1.5G`, `10 kB` or `512`. `KiB` or `K` is 1024 bytes, `kB` 1000 bytes, and so on up to `GiB`;
-    /// case does not matter. Returns `None` for any other text.
+    /// Returns the number of bytes, which must be within these bounds.
+    ///
+    /// # Errors
+    /// Returns a sentence with the bounds if the size is not within them.
+    pub fn within(self, bounds: RangeInclusive<u64>) -> Result<u64, String> {
+        let bytes = Some(self.0).filter(|bytes| bounds.contains(bytes));
+        bytes.ok_or_else(|| {
+            let [least, most, got] = [*bounds.start(), *bounds.end(), self.0].map(format_bytes);
+            format!("expected {EXAMPLE}, from {least} to {most}, got {got}")
+        })
+    }
+
+    /// Parses `64 MiB`, `1.5G`, `10 kB` or `512`. `KiB` or `K` is 1024 bytes, `kB` 1000 bytes, and so on up to `GiB`; case
+    /// does not matter. Returns `None` for any other text.
     fn parse(text: &str) -> Option<Self> {
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
@@ -38,17 +55,17 @@ impl TryFrom<Value> for Size {
     type Error = String;
 
     fn try_from(value: Value) -> Result<Self, String> {
-        const SHAPE: &str = "expected a size: bytes, or text such as `2 MiB`";
         let size = match &value {
             Value::Number(number) => number.as_u64().map(Self),
             Value::String(text) => Self::parse(text.trim()),
             _ => None,
         };
-        size.ok_or_else(|| SHAPE.to_owned())
+        size.ok_or_else(|| format!("expected {EXAMPLE}, or a number of bytes"))
     }
 }
 
-/// The schema of a whole number or a text. Bounds have to be checked by the probe.
+/// The schema of a whole number or a text. Bounds have to be checked by the probe, with [`Size::within`]. By its `format`
+/// the host knows what a number means.
 impl schemars::JsonSchema for Size {
     fn inline_schema() -> bool {
         true
@@ -59,7 +76,7 @@ impl schemars::JsonSchema for Size {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["integer", "string"], "minimum": 0 })
+        schemars::json_schema!({ "type": ["integer", "string"], "format": "bytes", "minimum": 0 })
     }
 }
 
@@ -90,6 +107,15 @@ mod tests {
         for wrong in [json!(-1), json!(1.5), json!("MiB"), json!("2 miles"), json!(true), json!([])] {
             assert!(size(wrong.clone()).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn sizes_have_bounds() {
+        let within = |bytes| Size(bytes).within(1..=16 << 20);
+        assert_eq!(within(1), Ok(1));
+        let message = "expected a size such as `2 MiB`, from 1 byte to 16 MiB, got ";
+        assert_eq!(within(0), Err(format!("{message}0 bytes")));
+        assert_eq!(within(17 << 20), Err(format!("{message}17 MiB")));
     }
 
     #[test]

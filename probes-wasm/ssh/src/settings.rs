@@ -2,7 +2,7 @@
 
 use sentrynet_checks::{Checks, Problem, Protocol, Subject};
 use sentrynet_guest::ssh::Client;
-use sentrynet_guest::{Problems, Seconds, SecretSetting, Size, format_bytes};
+use sentrynet_guest::{Problems, Seconds, SecretSetting, Size};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -187,9 +187,8 @@ impl Settings {
         if self.command.as_ref().is_some_and(|command| command.trim().is_empty()) {
             problems.add("/command", "the command is empty: leave it out to log in only");
         }
-        if !(1..=MAX_MAX_OUTPUT_BYTES).contains(&self.max_output_bytes()) {
-            let greatest = format_bytes(MAX_MAX_OUTPUT_BYTES);
-            problems.add("/max_output", format!("expected a size from 1 byte to {greatest}"));
+        if let Some(size) = self.max_output {
+            problems.ok_or_add("/max_output", size.within(1..=MAX_MAX_OUTPUT_BYTES));
         }
         if self.command.is_none() && self.max_output.is_some() {
             problems.add("/max_output", "without `command` there is no output to check");

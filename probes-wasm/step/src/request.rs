@@ -1,7 +1,7 @@
 //! Building the request of a step.
 
 use sentrynet_guest::http::Request;
-use sentrynet_guest::{Problems, SecretSetting, escape_pointer, format_bytes};
+use sentrynet_guest::{Problems, SecretSetting, escape_pointer};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -120,9 +120,8 @@ impl Step {
                 request.timeout(timeout);
             }
         }
-        if !(1..=MAX_MAX_BODY_BYTES).contains(&self.max_body_bytes()) {
-            let greatest = format_bytes(MAX_MAX_BODY_BYTES);
-            problems.add(format!("{at}/max_body"), format!("expected a size from 1 byte to {greatest}"));
+        if let Some(size) = self.max_body {
+            problems.ok_or_add(format_args!("{at}/max_body"), size.within(1..=MAX_MAX_BODY_BYTES));
         }
         match self.redirects {
             Some(limit @ 0..=MAX_REDIRECTS) => request.redirects(limit),
