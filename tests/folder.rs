@@ -86,10 +86,10 @@ fn errors_name_the_file_and_its_line() {
             place("b.yaml", "3:11"),
         ),
         (
-            "error: `every` must be a number of seconds, or a duration such as `30s`, not `soon`",
+            "error: `every` must be a time such as `30s`, from 0.05 seconds to a year (31536000), not `soon`",
             place("b.yaml", "6:26"),
         ),
-        ("error: expected text or a number from 0.001 to 3600, got 0", place("c.yaml", "1:61")),
+        ("error: expected a time such as `5s`, or seconds from 0.001 to 3600, got 0", place("c.yaml", "1:61")),
     ] {
         let at = checked.stderr.find(message).unwrap_or_else(|| panic!("{message} in {}", checked.stderr));
         let next = checked.stderr[at..].lines().nth(1).expect("the place follows").trim_start();
@@ -109,6 +109,36 @@ fn errors_name_the_file_and_its_line() {
     let checked = run("check", &list);
     assert!(checked.stderr.contains("each file of a configuration is a map"), "{}", checked.stderr);
     assert!(checked.stderr.contains(&format!("--> {}:1:1", list.join("b.yaml").display())), "{}", checked.stderr);
+}
+
+#[test]
+fn a_file_that_is_no_yaml_hides_no_errors_of_the_others() {
+    let folder = write_folder(
+        "folder-several-broken",
+        &[
+            ("a.yaml", "groups:\n- probes: [{probe: http, every: soon}]\n"),
+            ("b.yaml", "modules:\n  m: [\n"),
+            ("c.yaml", "- groups: []\n"),
+            ("d.yaml", "groups: []\ngroups: []\n"),
+            ("e.yaml", "groups:\n\t- probes: []\n"),
+            // The module may be in a file that is left out.
+            ("f.yaml", "groups:\n- probes: [{probe: m}, {probe: http, url: 'ftp://h/'}]\n"),
+            ("g.yaml", "modules: {unused: {component: gone.wasm}}\n"),
+        ],
+    );
+    let checked = run_command(sentrynet().arg("check").arg(&folder), "");
+    assert_eq!(checked.code, 2, "{}", checked.stderr);
+    let places: Vec<_> = checked.stderr.lines().filter_map(|line| line.trim().strip_prefix("--> ")).collect();
+    let home = format!("{}/", folder.display());
+    let mut places: Vec<_> = places.iter().map(|place| place.replace(&home, "")).collect();
+    places.sort();
+    assert_eq!(
+        places,
+        ["a.yaml:2:33", "b.yaml:2:6", "c.yaml:1:1", "d.yaml:2:1", "e.yaml:2:1", "f.yaml:2:46", "g.yaml:1:31"],
+        "{}",
+        checked.stderr
+    );
+    assert!(!checked.stderr.contains("warning"), "{}", checked.stderr);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Limits of a run: the run of a guest that exceeds a limit is broken, even if the guest handles the refusal.
 
+mod bombs;
 mod compiling;
 mod host_memory;
 mod hostile;

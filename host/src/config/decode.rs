@@ -57,8 +57,8 @@ impl Decoder<'_> {
     fn config(&mut self, value: Option<Value>) -> Config {
         let field = value.map(|value| Field { pointer: String::new(), label: "a configuration".into(), value });
         let root = field.and_then(|field| Table::new(field, Section::ROOT, &mut self.context));
-        // If the file is no map of keys, that is the only message: a warning about missing keys would be of no use.
-        let is_map = root.is_some();
+        // If the file is no map of keys, or one of several is none, a warning about missing keys would be of no use.
+        let is_map = root.is_some() && !self.context.is_incomplete();
         let mut root = root.unwrap_or(Table::empty(Section::ROOT));
         let (mut sentry, tags, trace_headers) = self.sentry(root.take("sentry"));
         let limits = root.take_table("limits", Section::HOST_LIMITS, &mut self.context);

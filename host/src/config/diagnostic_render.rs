@@ -5,7 +5,7 @@
 
 use anstyle::{AnsiColor, Style};
 
-use super::diagnostic::{Diagnostic, Location, TextRange, first_word, shorten, unescape};
+use super::diagnostic::{Diagnostic, Diagnostics, Location, TextRange, first_word, shorten, unescape};
 use super::folder;
 use super::section::{Section, is_shared, path_in_probe};
 use super::source::{Source, lines};
@@ -35,7 +35,7 @@ pub fn render(source: &Source, level: Level, diagnostics: &[Diagnostic]) -> Styl
     if diagnostics.is_empty() {
         return text;
     }
-    let document = folder::parse(source).ok();
+    let document = folder::parse(source, &mut Diagnostics::default());
     let source_map = document.as_ref().map(SourceMap::new);
     let locate = |diagnostic| Snippet::new(diagnostic, source_map.as_ref());
     let mut snippets: Vec<Snippet> = diagnostics.iter().map(locate).collect();

@@ -1,7 +1,7 @@
 //! Parses a configuration, and joins the files of a folder to one document: their `groups` and their `modules` become
 //! one list and one map. Any other key can stand in one file.
 
-use super::diagnostic::{Diagnostic, Location};
+use super::diagnostic::{Diagnostic, Diagnostics, Location};
 use super::source::{Source, SourceFile};
 use super::yaml_tree::{Document, Kind, NodeId};
 
@@ -17,12 +17,18 @@ struct Joined {
 
 /// Parses a file, or the files of a folder. Places in the document are those in the text of all files together.
 ///
+/// Adds an error for each file that is no YAML, or in a folder no map. The document of a folder has all other files, so
+/// that their errors are found too. Returns `None` if a single file is no YAML, or if the files have too many values.
+pub fn parse(source: &Source, errors: &mut Diagnostics) -> Option<Document> {
+    let document = if source.files.is_empty() { Document::parse(source) } else { parse_files(source, errors) };
+    document.map_err(|error| errors.push(error)).ok()
+}
+
+/// Parses the files of a folder. Adds an error for each that has to be left out.
+///
 /// # Errors
-/// Returns the first error of a file that is no YAML, or in a folder no map.
-pub fn parse(source: &Source) -> Result<Document, Diagnostic> {
-    if source.files.is_empty() {
-        return Document::parse(source);
-    }
+/// Returns an error if the files have too many values together.
+fn parse_files(source: &Source, errors: &mut Diagnostics) -> Result<Document, Diagnostic> {
     let places = source.files.iter().map(|file| (file.name.clone(), file.lines_before)).collect();
     let mut document = Document::empty(places);
     let mut joined = Joined::default();
@@ -31,9 +37,17 @@ pub fn parse(source: &Source) -> Result<Document, Diagnostic> {
         if Document::is_blank(text) {
             continue;
         }
-        let parsed = Document::parse_text(text).map_err(|error| in_file(error, file))?;
-        let root = document.absorb(parsed, file.lines_before)?;
-        joined.add(&document, root)?;
+        let added = match Document::parse_text(text) {
+            Ok(parsed) => {
+                let root = document.absorb(parsed, file.lines_before)?;
+                joined.add(&document, root)
+            }
+            Err(error) => Err(in_file(error, file)),
+        };
+        if let Err(error) = added {
+            errors.push(error);
+            document.set_incomplete();
+        }
     }
     let Joined { mut entries, groups, modules } = joined;
     entries.extend(groups.map(|(key, groups)| (key, document.add(Kind::List(groups)))));
@@ -45,6 +59,9 @@ pub fn parse(source: &Source) -> Result<Document, Diagnostic> {
 
 impl Joined {
     /// Adds the keys at the top of a file.
+    ///
+    /// # Errors
+    /// Returns an error if the file is no map, or has one of the joined keys twice. Some of its keys may be added.
     fn add(&mut self, document: &Document, root: NodeId) -> Result<(), Diagnostic> {
         let node = document.node(root);
         let Kind::Map(entries) = &node.kind else {

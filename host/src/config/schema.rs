@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::diagnostic::escape;
+use super::diagnostic::{Diagnostics, escape};
 use super::folder;
 use super::section::{HOST_SCHEMA, Section};
 use super::source_map::SourceMap;
@@ -111,7 +111,7 @@ pub fn aliases(name: &str) -> Vec<String> {
 /// Returns the texts that JSON pointers lead to, as they are written in the file, with references not replaced;
 /// `None` for a pointer that leads to no text.
 pub fn source_texts(source: &Source, pointers: &[String]) -> Vec<Option<String>> {
-    let document = folder::parse(source).ok();
+    let document = folder::parse(source, &mut Diagnostics::default());
     let source_map = document.as_ref().map(SourceMap::new);
     pointers.iter().map(|pointer| source_map.as_ref()?.text(pointer).map(str::to_owned)).collect()
 }

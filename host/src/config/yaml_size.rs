@@ -2,10 +2,13 @@
 //! is copied, so that a small file cannot take much time and memory.
 
 use super::diagnostic::Diagnostic;
-use super::yaml_tree::{Document, Kind, MAX_VALUES, NodeId, too_large};
+use super::yaml_tree::{Document, Kind, MAX_TEXT_BYTES, MAX_VALUES, NodeId, too_large};
 
-/// The maximal number of bytes of text in a file, with aliases replaced.
-pub const MAX_TEXT_BYTES: usize = 64 << 20;
+/// The number of bytes of text that every file may have, with aliases replaced.
+const BASE_TEXT_BYTES: usize = 8 << 20;
+/// The number of bytes of text that a file may have for each byte that is written, and for each alias.
+const TEXT_PER_WRITTEN: usize = 4;
+const TEXT_PER_ALIAS: usize = 4 << 10;
 /// The number of values that every file may have, however few of them are written.
 const BASE_VALUES: usize = 100_000;
 /// The number of values that a file may have for each value that is written. Probes can be listed in several groups.
@@ -52,12 +55,17 @@ pub fn check_size(document: &Document) -> Result<(), Diagnostic> {
         return Ok(());
     }
     let innermost = innermost_excess(document, used, &sizes, limit).unwrap_or(document.root());
-    Err(too_large(document.node(innermost).range, limit.values))
+    Err(too_large(document.node(innermost).range, limit.values, limit.text_bytes))
 }
 
 fn limit(document: &Document) -> Size {
     let values = document.node_count() * VALUES_PER_WRITTEN + document.alias_count() * VALUES_PER_ALIAS;
-    Size { values: values.clamp(BASE_VALUES, MAX_VALUES), text_bytes: MAX_TEXT_BYTES }
+    let written: usize = document.ids().filter_map(|id| document.node(id).text()).map(str::len).sum();
+    let text_bytes = written * TEXT_PER_WRITTEN + document.alias_count() * TEXT_PER_ALIAS;
+    Size {
+        values: values.clamp(BASE_VALUES, MAX_VALUES),
+        text_bytes: text_bytes.clamp(BASE_TEXT_BYTES, MAX_TEXT_BYTES),
+    }
 }
 
 /// Returns the size of a node, given the sizes of the nodes that were parsed before it. These include the nodes within
@@ -138,8 +146,10 @@ mod tests {
             // The first list that is too large, not one of those that repeat it.
             assert!(matches!(error.location, Location::Text(TextRange { line: 5, .. })), "{:?}", error.location);
         }
-        let text = format!("x-a: &a {}\ngroups: [{}]", "a".repeat(1 << 20), vec!["*a"; 65].join(", "));
-        document(&text).expect_err("the text comes to 65 MiB");
+        let text = |copies| format!("x-a: &a {}\ngroups: [{}]", "a".repeat(1 << 20), vec!["*a"; copies].join(", "));
+        document(&text(7)).expect("the text comes to 7 MiB");
+        let error = document(&text(9)).expect_err("the text comes to 9 MiB");
+        assert!(error.message.ends_with("or 8 MiB of text"), "{}", error.message);
     }
 
     #[test]

@@ -5,8 +5,7 @@ use serde_json::{Map, Value};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Location, below, escape, quote, quote_key};
 use super::yaml_errors::MAX_DEPTH;
-use super::yaml_size::MAX_TEXT_BYTES;
-use super::yaml_tree::{Document, Kind, MAX_VALUES, Node, NodeId, Tag, too_large};
+use super::yaml_tree::{Document, Kind, MAX_TEXT_BYTES, MAX_VALUES, Node, NodeId, Tag, too_large};
 
 /// The maximal length of a key. YAML has the same maximum for keys without `?`.
 const MAX_KEY_BYTES: usize = 1024;
@@ -207,7 +206,7 @@ impl Converter<'_> {
         }
         if self.values_left == 1 || self.text_left < text {
             self.values_left = 0;
-            self.errors.push(too_large(node.range, MAX_VALUES));
+            self.errors.push(too_large(node.range, MAX_VALUES, MAX_TEXT_BYTES));
             return false;
         }
         self.values_left -= 1;

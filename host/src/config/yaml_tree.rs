@@ -10,6 +10,8 @@ use super::yaml_errors::{self, MAX_DEPTH};
 
 /// The maximal number of values in a file: more than 10,000 probes need.
 pub const MAX_VALUES: usize = 1_000_000;
+/// The maximal number of bytes of text in a file, with aliases replaced.
+pub const MAX_TEXT_BYTES: usize = 64 << 20;
 
 /// A parsed file. An alias is an edge to the node of its anchor, so that a file of aliases takes no more memory than
 /// its text.
@@ -20,6 +22,8 @@ pub struct Document {
     alias_count: usize,
     /// The names of the files that the document was joined from, and the number of lines before each.
     files: Vec<(String, usize)>,
+    /// True if a file of a folder is missing in it, because of an error.
+    is_incomplete: bool,
 }
 
 /// The index of a node in its document.
@@ -140,7 +144,7 @@ impl Document {
                 _ => continue,
             };
             if nodes.len() >= MAX_VALUES {
-                return Err(too_large(range, MAX_VALUES));
+                return Err(too_large(range, MAX_VALUES, MAX_TEXT_BYTES));
             }
             let id = NodeId(nodes.len());
             nodes.push(Node { kind, tag, range });
@@ -150,7 +154,7 @@ impl Document {
             attach(id, &mut open, &mut root);
         }
         match root {
-            Some(root) => Ok(Self { nodes, root, alias_count, files: Vec::new() }),
+            Some(root) => Ok(Self { nodes, root, alias_count, files: Vec::new(), is_incomplete: false }),
             None => Err(diagnostic(
                 TextRange { line: 1, column: 1, length: 0 },
                 "the file is empty: it needs at least `groups`",
@@ -184,7 +188,7 @@ impl Document {
     /// Returns a document without nodes. `files` are the names of the files that it is joined from, and the number of
     /// lines before each.
     pub fn empty(files: Vec<(String, usize)>) -> Self {
-        Self { nodes: Vec::new(), root: NodeId(0), alias_count: 0, files }
+        Self { nodes: Vec::new(), root: NodeId(0), alias_count: 0, files, is_incomplete: false }
     }
 
     /// Adds the nodes of another document, whose text has these many lines before it. Returns its root.
@@ -197,7 +201,7 @@ impl Document {
         for node in other.nodes {
             let range = node.range.after(lines_before);
             if self.nodes.len() >= MAX_VALUES {
-                return Err(too_large(range, MAX_VALUES));
+                return Err(too_large(range, MAX_VALUES, MAX_TEXT_BYTES));
             }
             let kind = match node.kind {
                 Kind::List(items) => Kind::List(items.into_iter().map(moved).collect()),
@@ -214,6 +218,16 @@ impl Document {
 
     pub fn set_root(&mut self, root: NodeId) {
         self.root = root;
+    }
+
+    /// Records that a file is missing in the document, because of an error.
+    pub fn set_incomplete(&mut self) {
+        self.is_incomplete = true;
+    }
+
+    /// Returns true if a file is missing in the document: what it lacks may be there.
+    pub fn is_incomplete(&self) -> bool {
+        self.is_incomplete
     }
 
     /// Returns the place of a node for a message: `line 3`, in a folder with the name of the file.
@@ -278,10 +292,11 @@ impl Node {
     }
 }
 
-/// Returns the error for a file with too many values or too much text, aliases followed.
-pub fn too_large(range: TextRange, max_values: usize) -> Diagnostic {
+/// Returns the error for a file with more values or more bytes of text, aliases followed.
+pub fn too_large(range: TextRange, max_values: usize, max_text_bytes: usize) -> Diagnostic {
+    let mib = max_text_bytes >> 20;
     let message = format!(
-        "too large: with its aliases followed, the file comes to more than {max_values} values, or 64 MiB of text"
+        "too large: with its aliases followed, the file comes to more than {max_values} values, or {mib} MiB of text"
     );
     diagnostic(range, message)
 }

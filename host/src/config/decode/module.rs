@@ -93,7 +93,7 @@ impl Decoder<'_> {
     }
 
     /// Returns the component that `probe`, at this JSON pointer, names; `None` if the module of this name has an error,
-    /// which was reported.
+    /// which was reported, or may be in a file that has one.
     pub fn named(&mut self, name: &str, pointer: &str) -> Result<Option<Component>, String> {
         let built_in = BUILT_IN.iter().find(|(names, ..)| names.contains(&name));
         let names = built_in.map_or(std::slice::from_ref(&name), |(names, ..)| names);
@@ -113,6 +113,9 @@ impl Decoder<'_> {
             let stem = if is_built_in { format!("{stem}.wasm") } else { stem };
             let allow = Allow { declared_by: THIS_PROBE.to_owned(), ..Allow::default() }.or_deny();
             return Ok(Some(Component::new(stem, Module::File { path, sha256: None }, vec![allow])));
+        }
+        if self.context.is_incomplete() {
+            return Ok(None);
         }
         let known = BUILT_IN.iter().flat_map(|(names, ..)| *names).copied();
         let known: Vec<_> = known.chain(self.modules.keys().map(String::as_str)).collect();
@@ -152,7 +155,8 @@ impl Decoder<'_> {
     }
 
     pub fn warn_of_unused_modules(&mut self) {
-        for module in self.modules.values().filter(|module| !module.is_used) {
+        let is_complete = !self.context.is_incomplete();
+        for module in self.modules.values().filter(|module| is_complete && !module.is_used) {
             let message = "no probe uses this module: name it in the key `probe` of a probe, or leave it out";
             self.context.warnings.push(Diagnostic::at_key(&module.pointer, message));
         }

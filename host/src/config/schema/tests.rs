@@ -28,7 +28,7 @@ fn source(text: &str) -> Source {
 /// Returns the values of a file, with references not replaced; `None` if it is no YAML.
 fn values(text: &str) -> Option<Value> {
     let mut errors = Diagnostics::default();
-    let value = yaml_to_json::value(&folder::parse(&source(text)).ok()?, &mut errors);
+    let value = yaml_to_json::value(&folder::parse(&source(text), &mut errors)?, &mut errors);
     errors.into_vec().is_empty().then_some(value)
 }
 
