@@ -57,7 +57,7 @@ use component::ComponentCompiler;
 pub use component::fuzzing;
 #[cfg(feature = "compiler")]
 pub use component::{COMPILE_COMMAND, CodeExporter, ExportedCode, compile_main};
-pub use component::{CodeSource, CompiledDirectory, Compiler, LoadError};
+pub use component::{CodeSource, CompiledDirectory, Compiler, ComponentError};
 use component_cache::ComponentCache;
 use context_factory::ContextFactory;
 pub use contract::CONTRACT_VERSION;
@@ -241,8 +241,8 @@ impl Sandbox {
     /// Returns the metadata of a configured probe's component.
     ///
     /// # Errors
-    /// Returns a [`LoadError`] if the component cannot be used as a probe.
-    pub async fn describe(&self, probe: &config::Probe) -> Result<Arc<Description>, LoadError> {
+    /// Returns a [`ComponentError`] if the component cannot be used as a probe.
+    pub async fn describe(&self, probe: &config::Probe) -> Result<Arc<Description>, ComponentError> {
         let context = self.contexts.lock().for_checks(probe, &probe.name, Path::new("."));
         Ok(self.components.load(&probe.module, &Arc::new(context)).await?.description)
     }
@@ -250,8 +250,8 @@ impl Sandbox {
     /// Inspects a component before it is trusted. Of its code, only `describe` runs, without any permission.
     ///
     /// # Errors
-    /// Returns a [`LoadError`] if the component cannot be used as a probe.
-    pub async fn inspect(&self, module: &Module) -> Result<Inspection, LoadError> {
+    /// Returns a [`ComponentError`] if the component cannot be used as a probe.
+    pub async fn inspect(&self, module: &Module) -> Result<Inspection, ComponentError> {
         let context = Arc::new(self.contexts.lock().empty());
         let described = self.components.load(module, &context).await?;
         Ok(Inspection::new(described))

@@ -7,7 +7,7 @@ use anyhow::Result;
 use sentrynet::config::{self, Module};
 use sentrynet::propagation::EventDefaults;
 use sentrynet::redaction::Secrets;
-use sentrynet::sandbox::{LoadError, Sandbox};
+use sentrynet::sandbox::{ComponentError, Sandbox};
 
 use super::{Format, INVALID_INPUT, code_source};
 use crate::logging::print_error;
@@ -42,7 +42,7 @@ pub async fn inspect(Arguments { component, format }: &Arguments) -> Result<u8> 
         Ok(inspection) => inspection,
         Err(error) => {
             let advice = match error {
-                LoadError::Unreadable { .. } => "; name a `.wasm` file, or `http`, `chain` or `ssh`",
+                ComponentError::Unreadable { .. } => "; name a `.wasm` file, or `http`, `chain` or `ssh`",
                 _ => "",
             };
             print_error(&format!("{error}{advice}"));

@@ -142,7 +142,7 @@ impl fmt::Display for FieldValue {
 impl Fields<'_> {
     /// Returns a formatted value without secrets. Formatting a long value stops at [`MAX_TEXT_BYTES`].
     fn format(&self, value: &fmt::Arguments<'_>) -> String {
-        let mut text = BoundedText(String::new());
+        let mut text = BoundedValue(String::new());
         if text.write_fmt(*value).is_err() {
             // By the ellipsis, the redactor recognises a secret that is cut at the end of the text.
             text.0.push('…');
@@ -185,9 +185,9 @@ impl Visit for Fields<'_> {
 }
 
 /// A writer that fails once it has [`MAX_TEXT_BYTES`].
-struct BoundedText(String);
+struct BoundedValue(String);
 
-impl Write for BoundedText {
+impl Write for BoundedValue {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         let bytes_left = MAX_TEXT_BYTES - self.0.len();
         self.0.push_str(&more[..more.floor_char_boundary(bytes_left)]);

@@ -73,8 +73,8 @@ fn demangle(name: &str) -> String {
 
 /// Returns at most 300 bytes of the text that `write` produces, and an ellipsis if there is more. Stops `write` at that
 /// length: the demangled form of a short name can be gigabytes long.
-fn bounded(write: impl FnOnce(&mut BoundedText) -> fmt::Result) -> String {
-    let mut text = BoundedText(String::new());
+fn bounded(write: impl FnOnce(&mut BoundedName) -> fmt::Result) -> String {
+    let mut text = BoundedName(String::new());
     if write(&mut text).is_err() {
         text.0.push('…');
     }
@@ -82,9 +82,9 @@ fn bounded(write: impl FnOnce(&mut BoundedText) -> fmt::Result) -> String {
 }
 
 /// A writer that fails once it is full.
-struct BoundedText(String);
+struct BoundedName(String);
 
-impl Write for BoundedText {
+impl Write for BoundedName {
     fn write_str(&mut self, more: &str) -> fmt::Result {
         const MAX_BYTES: usize = 300;
         let bytes_left = MAX_BYTES - self.0.len();

@@ -54,7 +54,7 @@ pub use compiled_directory::CompiledDirectory;
 pub use compiler_main::compile_main;
 #[cfg(feature = "compiler")]
 pub use compiler_process::COMPILE_COMMAND;
-pub use error::LoadError;
+pub use error::ComponentError;
 #[cfg(feature = "compiler")]
 pub use export::{CodeExporter, ExportedCode};
 pub use link::{contract, imports, link};

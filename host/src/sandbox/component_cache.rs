@@ -16,7 +16,7 @@ use crate::capability::{Context, ProbeContext, truncate};
 use crate::config::Module;
 use crate::file_version::FileVersion;
 use crate::sandbox::backtrace::format_fault;
-use crate::sandbox::component::{self, Compiled, ComponentCompiler, Facts, LoadError};
+use crate::sandbox::component::{self, Compiled, ComponentCompiler, ComponentError, Facts};
 use crate::sandbox::description::{Description, parse_schema};
 use crate::sandbox::executor::GuestExecutor;
 use crate::sandbox::instance::{LoadCall, call_once};
@@ -39,10 +39,10 @@ pub struct ComponentCache {
 }
 
 /// A component that is being compiled.
-type Compiling = AbortOnDropHandle<Result<Compiled, LoadError>>;
+type Compiling = AbortOnDropHandle<Result<Compiled, ComponentError>>;
 
 /// The result of loading a component. `None` until it has been loaded; locked while it is being loaded.
-type Entry = tokio::sync::Mutex<Option<Result<DescribedComponent, LoadError>>>;
+type Entry = tokio::sync::Mutex<Option<Result<DescribedComponent, ComponentError>>>;
 
 /// A component that has been loaded and has described itself.
 #[derive(Clone)]
@@ -102,9 +102,13 @@ impl ComponentCache {
     /// `describe` with `context`. Other calls for the module wait until the first one is done.
     ///
     /// # Errors
-    /// Returns a [`LoadError`] if the component cannot be used as a probe. Later calls for the module return the same
+    /// Returns a [`ComponentError`] if the component cannot be used as a probe. Later calls for the module return the same
     /// error, until it is [forgotten](Self::forget_error).
-    pub async fn load(&self, module: &Module, context: &Arc<ProbeContext>) -> Result<DescribedComponent, LoadError> {
+    pub async fn load(
+        &self,
+        module: &Module,
+        context: &Arc<ProbeContext>,
+    ) -> Result<DescribedComponent, ComponentError> {
         let entry = Arc::clone(self.entries.lock().entry(module.clone()).or_default());
         let mut loaded = entry.lock().await;
         match &*loaded {
@@ -143,7 +147,11 @@ impl ComponentCache {
         }
     }
 
-    async fn load_new(&self, module: &Module, context: &Arc<ProbeContext>) -> Result<DescribedComponent, LoadError> {
+    async fn load_new(
+        &self,
+        module: &Module,
+        context: &Arc<ProbeContext>,
+    ) -> Result<DescribedComponent, ComponentError> {
         let started = self.compiling.lock().remove(module);
         let (version, compiling) = started.unwrap_or_else(|| compile(&self.compiler, module));
         let compiled = finish_compiling(module, compiling).await?;
@@ -154,8 +162,9 @@ impl ComponentCache {
             host: self.host.clone(),
         });
         // A failure of `describe` is an error, since such a component would fail in each run too.
-        let described =
-            call_once(&component, context, Describe).await.map_err(|fault| LoadError::Describe(format_fault(fault)))?;
+        let described = call_once(&component, context, Describe)
+            .await
+            .map_err(|fault| ComponentError::Describe(format_fault(fault)))?;
         let (value, schema) = parse_schema(&described.settings_schema)?;
         let (name, version) = (truncate(described.name, MAX_NAME_BYTES), truncate(described.version, MAX_NAME_BYTES));
         let summary = truncate(described.summary, MAX_SUMMARY_BYTES);
@@ -178,7 +187,7 @@ fn version_of(module: &Module) -> FileVersion {
 }
 
 /// Waits for a compiler, and logs if it takes long.
-async fn finish_compiling(module: &Module, mut compiling: Compiling) -> Result<Compiled, LoadError> {
+async fn finish_compiling(module: &Module, mut compiling: Compiling) -> Result<Compiled, ComponentError> {
     const LOG_AFTER: Duration = Duration::from_secs(2);
     let compiled = match tokio::time::timeout(LOG_AFTER, &mut compiling).await {
         Ok(compiled) => compiled,
@@ -187,5 +196,5 @@ async fn finish_compiling(module: &Module, mut compiling: Compiling) -> Result<C
             compiling.await
         }
     };
-    compiled.unwrap_or_else(|error| Err(LoadError::Panicked(error.to_string())))
+    compiled.unwrap_or_else(|error| Err(ComponentError::Panicked(error.to_string())))
 }

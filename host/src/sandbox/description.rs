@@ -1,6 +1,6 @@
 //! The metadata of components.
 
-use crate::sandbox::component::LoadError;
+use crate::sandbox::component::ComponentError;
 use crate::schema::Schema;
 
 /// Metadata that a component returns from `describe`.
@@ -19,21 +19,21 @@ pub struct Description {
 /// Parses and compiles the schema of a component's settings, as the component returned it.
 ///
 /// # Errors
-/// - [`LoadError::Describe`] if the text is larger than 1 MiB, or is not a JSON object.
-/// - [`LoadError::Schema`] if the schema is invalid or uses unsupported keywords.
-pub fn parse_schema(text: &str) -> Result<(serde_json::Value, Schema), LoadError> {
+/// - [`ComponentError::Describe`] if the text is larger than 1 MiB, or is not a JSON object.
+/// - [`ComponentError::Schema`] if the schema is invalid or uses unsupported keywords.
+pub fn parse_schema(text: &str) -> Result<(serde_json::Value, Schema), ComponentError> {
     /// The maximal size of a schema, larger than that of any schema written by hand.
     const MAX_SCHEMA_BYTES: usize = 1 << 20;
     if text.len() > MAX_SCHEMA_BYTES {
         let max = MAX_SCHEMA_BYTES >> 20;
-        return Err(LoadError::Describe(format!("the schema of its settings is larger than {max} MiB")));
+        return Err(ComponentError::Describe(format!("the schema of its settings is larger than {max} MiB")));
     }
     match serde_json::from_str(text) {
         Ok(value @ serde_json::Value::Object(_)) => {
             let schema = Schema::read(&value)?;
             Ok((value, schema))
         }
-        Ok(_) => Err(LoadError::Describe("the schema of its settings is not a JSON object".to_owned())),
-        Err(error) => Err(LoadError::Describe(format!("the schema of its settings is not JSON: {error}"))),
+        Ok(_) => Err(ComponentError::Describe("the schema of its settings is not a JSON object".to_owned())),
+        Err(error) => Err(ComponentError::Describe(format!("the schema of its settings is not JSON: {error}"))),
     }
 }

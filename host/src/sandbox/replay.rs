@@ -12,7 +12,7 @@ use crate::capability::{Policy, ProbeContext};
 use crate::config::{Allow, Limits, Module, Retries};
 use crate::recording::{Header, Recording};
 use crate::run::Identity;
-use crate::sandbox::component::LoadError;
+use crate::sandbox::component::ComponentError;
 use crate::sandbox::component_cache::{ComponentCache, DescribedComponent};
 use crate::sandbox::context_factory::{ContextFactory, deny_all};
 use crate::sandbox::contract::CONTRACT_VERSION;
@@ -37,7 +37,7 @@ pub enum ReplayError {
     Header(String),
     /// The component cannot be used as a probe.
     #[error(transparent)]
-    Component(#[from] LoadError),
+    Component(#[from] ComponentError),
 }
 
 /// Creates a probe that replays a recording with the component of `module`. Its settings and environment are those of

@@ -11,7 +11,7 @@ use super::code_source::CodeSource;
 #[cfg(feature = "compiler")]
 use super::code_source::Compiler;
 use super::compiled_directory::CompiledDirectory;
-use super::error::{LoadError, one_line};
+use super::error::{ComponentError, one_line};
 #[cfg(feature = "compiler")]
 use super::local_compiler::LocalCompiler;
 use super::native::{Native, Origin};
@@ -60,14 +60,14 @@ impl ComponentCompiler {
     ///
     /// # Errors
     /// - Returns the errors of [`Source::open`].
-    /// - [`LoadError::NotCompiled`] or [`LoadError::UnusableCode`] if there is no compiler, and the directory does not
+    /// - [`ComponentError::NotCompiled`] or [`ComponentError::UnusableCode`] if there is no compiler, and the directory does not
     ///   have the code, or only for another host.
-    /// - [`LoadError::NotWasm`], [`LoadError::Untyped`], [`LoadError::Unfit`], [`LoadError::TooComplex`] or
-    ///   [`LoadError::Invalid`] if the file is not a valid component, and not a core module that can be converted to
+    /// - [`ComponentError::NotWasm`], [`ComponentError::Untyped`], [`ComponentError::Unfit`], [`ComponentError::TooComplex`] or
+    ///   [`ComponentError::Invalid`] if the file is not a valid component, and not a core module that can be converted to
     ///   one.
-    /// - [`LoadError::CompileLimit`] if compiling takes too much.
-    /// - [`LoadError::Compiler`] or [`LoadError::Panicked`] if the compiler does not work.
-    pub async fn compile(self: Arc<Self>, module: Module) -> Result<Compiled, LoadError> {
+    /// - [`ComponentError::CompileLimit`] if compiling takes too much.
+    /// - [`ComponentError::Compiler`] or [`ComponentError::Panicked`] if the compiler does not work.
+    pub async fn compile(self: Arc<Self>, module: Module) -> Result<Compiled, ComponentError> {
         let started = Instant::now();
         let (this, opened) = (Arc::clone(&self), module.clone());
         let (source, found) = blocking(move || {
@@ -94,7 +94,7 @@ impl ComponentCompiler {
 
     /// Loads a component's code from the directory, if there is a directory and it has the code. Logs why if code
     /// cannot be used and there is a compiler.
-    fn load_from_directory(&self, module: &Module, source: &Source) -> Result<Option<Native>, LoadError> {
+    fn load_from_directory(&self, module: &Module, source: &Source) -> Result<Option<Native>, ComponentError> {
         let Some(directory) = &self.directory else { return Ok(None) };
         let loaded = match directory.load(&source.digest()) {
             Ok(None) => return Ok(None),
@@ -106,7 +106,7 @@ impl ComponentCompiler {
             Err(why) => {
                 let (name, file) = (module.to_string(), directory.file(&source.digest()));
                 if !self.has_compiler() {
-                    return Err(LoadError::UnusableCode { name, file, why });
+                    return Err(ComponentError::UnusableCode { name, file, why });
                 }
                 let file = file.display();
                 tracing::warn!(module = name, %file, "compiling again, because the code in {file} cannot be used: {why}");
@@ -128,7 +128,7 @@ impl ComponentCompiler {
 
     /// Loads a component with code that this host has compiled, now or earlier.
     #[cfg(feature = "compiler")]
-    async fn load_locally(&self, module: &Module, source: Source) -> Result<Native, LoadError> {
+    async fn load_locally(&self, module: &Module, source: Source) -> Result<Native, ComponentError> {
         match &self.compiler {
             Some(compiler) => compiler.load(module, source).await,
             None => Err(self.not_compiled(module, &source)),
@@ -137,11 +137,11 @@ impl ComponentCompiler {
 
     #[cfg(not(feature = "compiler"))]
     #[expect(clippy::unused_async, reason = "with the feature `compiler`, it awaits")]
-    async fn load_locally(&self, module: &Module, source: Source) -> Result<Native, LoadError> {
+    async fn load_locally(&self, module: &Module, source: Source) -> Result<Native, ComponentError> {
         Err(self.not_compiled(module, &source))
     }
 
-    fn not_compiled(&self, module: &Module, source: &Source) -> LoadError {
+    fn not_compiled(&self, module: &Module, source: &Source) -> ComponentError {
         let advice = match &self.directory {
             None => "name the directory that `sentrynet compile` has written with `--compiled` or SENTRYNET_COMPILED"
                 .to_owned(),
@@ -150,6 +150,6 @@ impl ComponentCompiler {
                 format!("there is no {}; run `sentrynet compile` of this host's version for it", file.display())
             }
         };
-        LoadError::NotCompiled { name: module.to_string(), advice }
+        ComponentError::NotCompiled { name: module.to_string(), advice }
     }
 }

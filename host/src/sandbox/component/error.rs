@@ -8,7 +8,7 @@ use crate::schema::InvalidSchema;
 
 /// A reason why a component cannot be used as a probe. `name` is the module as the configuration names it.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum LoadError {
+pub enum ComponentError {
     /// The file cannot be read, is no regular file, or is too large.
     #[error("cannot read {}: {why}", path.display())]
     Unreadable {

@@ -15,7 +15,7 @@ use super::compiled_file::encode_header;
 use super::compiler_limits::ATTEMPTS;
 use super::compiler_process::Failure;
 use super::compiler_processes::CompilerProcesses;
-use super::error::LoadError;
+use super::error::ComponentError;
 use super::local_compiler::load_error;
 use super::precompiled::Precompiled;
 use super::read::{Source, hexadecimal};
@@ -57,8 +57,8 @@ impl CodeExporter {
     ///
     /// # Errors
     /// - Returns the errors of opening and compiling a component: those about its file, and about limits.
-    /// - [`LoadError::NotWritten`] if the code cannot be written.
-    pub async fn export(&self, module: &Module) -> Result<ExportedCode, LoadError> {
+    /// - [`ComponentError::NotWritten`] if the code cannot be written.
+    pub async fn export(&self, module: &Module) -> Result<ExportedCode, ComponentError> {
         let opened = module.clone();
         let source = blocking(move || Source::open(&opened)).await?;
         let component = source.digest();
@@ -68,7 +68,7 @@ impl CodeExporter {
         blocking(move || {
             let file = directory.join(file_name(&component));
             write(&directory, &component, &code)
-                .map_err(|error| LoadError::NotWritten { path: file, why: error.to_string() })
+                .map_err(|error| ComponentError::NotWritten { path: file, why: error.to_string() })
         })
         .await
     }

@@ -4,7 +4,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
 use super::compile::Compiled;
-use super::error::{LoadError, one_line, shorten};
+use super::error::{ComponentError, one_line, shorten};
 use crate::capability::bindings::ProbePre;
 use crate::capability::{Context, truncate};
 use crate::sandbox::contract::{CONTRACT_VERSION, PACKAGE, PROBER};
@@ -13,28 +13,30 @@ use crate::sandbox::imports::import_info;
 /// Links a component with the capabilities that it imports.
 ///
 /// # Errors
-/// - [`LoadError::NoProbe`] if it does not export the interface of a probe.
-/// - [`LoadError::OtherVersion`] if it exports an incompatible version of that interface.
-/// - [`LoadError::OtherImports`] or [`LoadError::Foreign`] if it imports something that the host does not have, from
+/// - [`ComponentError::NoProbe`] if it does not export the interface of a probe.
+/// - [`ComponentError::OtherVersion`] if it exports an incompatible version of that interface.
+/// - [`ComponentError::OtherImports`] or [`ComponentError::Foreign`] if it imports something that the host does not have, from
 ///   the contract or from elsewhere.
-/// - [`LoadError::Unlinkable`] if the type of an import or export is wrong.
-pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Context>, LoadError> {
+/// - [`ComponentError::Unlinkable`] if the type of an import or export is wrong.
+pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Context>, ComponentError> {
     let Compiled { component, name, .. } = compiled;
     let name = || name.clone();
     let Some(version) = contract(component) else {
-        return Err(LoadError::NoProbe { name: name(), exports: exports(component) });
+        return Err(ComponentError::NoProbe { name: name(), exports: exports(component) });
     };
     // wasmtime's own rule decides which versions are compatible.
     if component.get_export_index(None, format!("{PROBER}@{CONTRACT_VERSION}")).is_none() {
-        return Err(LoadError::OtherVersion { name: name(), version: shorten(&version) });
+        return Err(ComponentError::OtherVersion { name: name(), version: shorten(&version) });
     }
     linker.instantiate_pre(component).and_then(ProbePre::new).map_err(|error| {
         let (of_contract, foreign): (Vec<_>, Vec<_>) =
             missing(component, &error).into_iter().partition(|missing| missing.contains(PACKAGE));
         match (of_contract.is_empty(), foreign.is_empty()) {
-            (false, _) => LoadError::OtherImports { name: name(), imports: list(&of_contract) },
-            (true, false) => LoadError::Foreign { name: name(), imports: list(&foreign), advice: advice(&foreign) },
-            (true, true) => LoadError::Unlinkable { name: name(), why: one_line(&error) },
+            (false, _) => ComponentError::OtherImports { name: name(), imports: list(&of_contract) },
+            (true, false) => {
+                ComponentError::Foreign { name: name(), imports: list(&foreign), advice: advice(&foreign) }
+            }
+            (true, true) => ComponentError::Unlinkable { name: name(), why: one_line(&error) },
         }
     })
 }

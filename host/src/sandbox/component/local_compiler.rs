@@ -15,7 +15,7 @@ use super::code_store::CodeStore;
 use super::compiler_limits::{ATTEMPTS, MAX_CPU_TIME, real_time};
 use super::compiler_process::Failure;
 use super::compiler_processes::CompilerProcesses;
-use super::error::{LoadError, one_line};
+use super::error::{ComponentError, one_line};
 use super::known_failure::KnownFailure;
 use super::native::{Native, Origin};
 use super::precompile::{CompileError, precompile};
@@ -52,12 +52,12 @@ impl LocalCompiler {
     /// Loads a component with code from the store, or compiles it, and keeps its code.
     ///
     /// # Errors
-    /// - [`LoadError::NotWasm`], [`LoadError::Untyped`], [`LoadError::Unfit`], [`LoadError::TooComplex`] or
-    ///   [`LoadError::Invalid`] if the file is not a valid component, and not a core module that can be converted to
+    /// - [`ComponentError::NotWasm`], [`ComponentError::Untyped`], [`ComponentError::Unfit`], [`ComponentError::TooComplex`] or
+    ///   [`ComponentError::Invalid`] if the file is not a valid component, and not a core module that can be converted to
     ///   one.
-    /// - [`LoadError::CompileLimit`] if compiling takes too much.
-    /// - [`LoadError::Compiler`] or [`LoadError::Panicked`] if the compiler does not work.
-    pub async fn load(self: &Arc<Self>, module: &Module, source: Source) -> Result<Native, LoadError> {
+    /// - [`ComponentError::CompileLimit`] if compiling takes too much.
+    /// - [`ComponentError::Compiler`] or [`ComponentError::Panicked`] if the compiler does not work.
+    pub async fn load(self: &Arc<Self>, module: &Module, source: Source) -> Result<Native, ComponentError> {
         let digest = source.digest();
         let this = Arc::clone(self);
         let kept = blocking(move || Ok(this.store.as_ref().and_then(|store| store.load(&digest)))).await?;
@@ -68,7 +68,8 @@ impl LocalCompiler {
         let (this, name) = (Arc::clone(self), module.to_string());
         blocking(move || {
             let native = Native::load(&this.engine, &code, origin);
-            let native = native.map_err(|error| LoadError::Invalid { name: name.clone(), why: one_line(&error) })?;
+            let native =
+                native.map_err(|error| ComponentError::Invalid { name: name.clone(), why: one_line(&error) })?;
             if let (Origin::Compiler, Some(store)) = (origin, &this.store)
                 && let Err(error) = store.save(&digest, &code)
             {
@@ -82,7 +83,7 @@ impl LocalCompiler {
         .await
     }
 
-    async fn compile(self: &Arc<Self>, module: &Module, mut source: Source) -> Result<Precompiled, LoadError> {
+    async fn compile(self: &Arc<Self>, module: &Module, mut source: Source) -> Result<Precompiled, ComponentError> {
         match (&self.processes, module) {
             (Some(processes), Module::File { .. }) => {
                 let compiled = self.compile_by(processes, module, source).await;
@@ -94,7 +95,7 @@ impl LocalCompiler {
                     let file = source.read().map_err(|error| load_error(&module, Failure::Unreadable(error), 0))?;
                     // rayon panics if one of its threads is refused.
                     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-                    ensure_available(threads).map_err(|error| LoadError::Thread(error.to_string()))?;
+                    ensure_available(threads).map_err(|error| ComponentError::Thread(error.to_string()))?;
                     precompile(&engine, &file).map_err(|error| load_error(&module, Failure::Refused(error), 0))
                 })
                 .await
@@ -167,35 +168,35 @@ impl LocalCompiler {
 }
 
 /// Returns the error of a module. `memory_bytes` was the limit on memory, if there was one.
-pub fn load_error(module: &Module, failure: Failure, memory_bytes: u64) -> LoadError {
+pub fn load_error(module: &Module, failure: Failure, memory_bytes: u64) -> ComponentError {
     let name = module.to_string();
     let limit = match failure {
         Failure::Refused(error) => match error {
-            CompileError::NotWasm => return LoadError::NotWasm(name),
-            CompileError::TooComplex(why) => return LoadError::TooComplex { name, why },
-            CompileError::Untyped => return LoadError::Untyped(name),
-            CompileError::Unfit(why) => return LoadError::Unfit { name, why },
+            CompileError::NotWasm => return ComponentError::NotWasm(name),
+            CompileError::TooComplex(why) => return ComponentError::TooComplex { name, why },
+            CompileError::Untyped => return ComponentError::Untyped(name),
+            CompileError::Unfit(why) => return ComponentError::Unfit { name, why },
             CompileError::Invalid(why) if why.contains("component model async") => {
                 let advice = "it uses asynchronous functions, as components for WASI 0.3 do: build it for WASI 0.2 \
                               (Rust: `wasm32-wasip2`)";
-                return LoadError::Invalid { name, why: format!("{advice}; {why}") };
+                return ComponentError::Invalid { name, why: format!("{advice}; {why}") };
             }
-            CompileError::Invalid(why) => return LoadError::Invalid { name, why },
+            CompileError::Invalid(why) => return ComponentError::Invalid { name, why },
             CompileError::OutOfMemory => "the memory that is left".to_owned(),
         },
-        Failure::Crashed(why) => return LoadError::Panicked(why),
+        Failure::Crashed(why) => return ComponentError::Panicked(why),
         Failure::Unreadable(error) => {
             let path = match module {
                 Module::File { path, .. } => path.clone(),
                 Module::BuiltIn(name) => PathBuf::from(name),
             };
-            return LoadError::Unreadable { path, why: error.to_string() };
+            return ComponentError::Unreadable { path, why: error.to_string() };
         }
-        Failure::NotStarted(error) => return LoadError::Compiler { name, why: error.to_string() },
+        Failure::NotStarted(error) => return ComponentError::Compiler { name, why: error.to_string() },
         Failure::CpuTime => format!("{} s of CPU time", MAX_CPU_TIME.as_secs()),
         Failure::Memory => format!("{} MiB of memory, or than the machine has left", memory_bytes >> 20),
         Failure::RealTime => format!("{} s, in which it had too little CPU time", real_time(MAX_CPU_TIME).as_secs()),
         Failure::Output(max) => format!("{} MiB of native code", max >> 20),
     };
-    LoadError::CompileLimit { name, limit }
+    ComponentError::CompileLimit { name, limit }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ring::digest::{self, Digest, SHA256, SHA256_OUTPUT_LEN};
 
-use super::error::LoadError;
+use super::error::ComponentError;
 use crate::config::Module;
 
 /// The names of the built-in probes, in the order in which [`BUILT_IN_ARCHIVE`] has them.
@@ -39,10 +39,10 @@ impl Source {
     /// Opens a module's file, or a built-in component, and computes its digest.
     ///
     /// # Errors
-    /// - [`LoadError::Unknown`] if no such probe is built in.
-    /// - [`LoadError::Unreadable`] if the file cannot be read, is no regular file, or is larger than 256 MiB.
-    /// - [`LoadError::OtherBytes`] if the file's digest is not the one that the configuration pins.
-    pub fn open(module: &Module) -> Result<Self, LoadError> {
+    /// - [`ComponentError::Unknown`] if no such probe is built in.
+    /// - [`ComponentError::Unreadable`] if the file cannot be read, is no regular file, or is larger than 256 MiB.
+    /// - [`ComponentError::OtherBytes`] if the file's digest is not the one that the configuration pins.
+    pub fn open(module: &Module) -> Result<Self, ComponentError> {
         let (path, pinned) = match module {
             Module::BuiltIn(name) => {
                 let bytes = built_in(name)?;
@@ -51,7 +51,7 @@ impl Source {
             }
             Module::File { path, sha256 } => (path, sha256),
         };
-        let unreadable = |error: io::Error| LoadError::Unreadable { path: path.clone(), why: error.to_string() };
+        let unreadable = |error: io::Error| ComponentError::Unreadable { path: path.clone(), why: error.to_string() };
         let mut file = open_file(path).map_err(unreadable)?;
         let (mut size, mut context) = (0, digest::Context::new(&SHA256));
         read_chunks(&mut file, |chunk| {
@@ -66,7 +66,7 @@ impl Source {
         let this = Self { contents: Contents::File(file), size, sha256: bytes_of(&context.finish()) };
         match pinned {
             Some(pinned) if *pinned != this.sha256() => {
-                Err(LoadError::OtherBytes { path: path.clone(), digest: this.sha256(), pinned: pinned.clone() })
+                Err(ComponentError::OtherBytes { path: path.clone(), digest: this.sha256(), pinned: pinned.clone() })
             }
             _ => Ok(this),
         }
@@ -174,9 +174,9 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn built_in(name: &str) -> Result<Vec<u8>, LoadError> {
+fn built_in(name: &str) -> Result<Vec<u8>, ComponentError> {
     let index = BUILT_IN.iter().position(|known| *known == name);
-    let index = index.ok_or_else(|| LoadError::Unknown(name.to_owned()))?;
+    let index = index.ok_or_else(|| ComponentError::Unknown(name.to_owned()))?;
     Ok(unpack(index).expect("the build script has packed each built-in component"))
 }
 
@@ -205,7 +205,7 @@ mod tests {
             let built = std::fs::read(path).expect("the built component is in the repository");
             assert!(unpack(index).expect("the archive can be unpacked") == built, "{name}");
         }
-        assert!(matches!(built_in("smtp"), Err(LoadError::Unknown(_))));
+        assert!(matches!(built_in("smtp"), Err(ComponentError::Unknown(_))));
     }
 
     #[test]

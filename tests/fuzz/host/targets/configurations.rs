@@ -9,7 +9,8 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         name: "fuzz.yaml".to_owned(),
         text: text.to_owned(),
         path: None,
-        directory: "/nonexistent".into(),
+        // A folder that this repository does not have: relative paths lead to nothing.
+        directory: concat!(env!("CARGO_MANIFEST_DIR"), "/absent").into(),
         probe: None,
         files: Vec::new(),
     };
