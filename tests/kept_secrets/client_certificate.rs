@@ -103,6 +103,20 @@ fn a_client_certificate_is_shown_to_its_own_host_alone() {
     assert_warned(&refused, &to_thief);
     assert_eq!(first.shown(), [true]);
 
+    // The same key is named for two hosts: it is shown to both, and to no other.
+    let [one, other] = [(); 2].map(|()| Server::start(&folder, response("200 OK", &body)));
+    let keys = |more: &str| {
+        let (one, other) = (url(&one), url(&other));
+        format!(
+            "steps: [{{url: '{one}', {tls}, set_keys: {{next: $.next}}}}, {{url: '{other}', {tls}}}{more}], {}",
+            allow("")
+        )
+    };
+    let passed = run(&component("chain"), &keys(""));
+    assert_eq!(passed["outcome"], "passed", "{passed:#}");
+    assert_warned(&run(&component("chain"), &keys(&format!(", {{url: '{{next}}', {tls}}}"))), &to_thief);
+    assert_eq!((one.shown(), other.shown()), (vec![true; 2], vec![true; 2]));
+
     // A target redirects the request.
     let redirecting = Server::start(&folder, response(&format!("302 Found\r\nlocation: {}", url(&thief)), ""));
     let refused = run(&component("http"), &format!("url: '{}', {tls}, {}", url(&redirecting), allow("")));

@@ -118,10 +118,10 @@ impl Context {
     /// # Errors
     /// When the settings name no such file; a sentence for the guest.
     pub(in crate::capability) fn file(&self, path: &str) -> Result<PathBuf, String> {
-        match self.probe.file_pointer(path) {
-            Some(_) => Ok(self.probe.policy.directory.join(path)),
-            None => Err("the probe's configuration names no such file".to_owned()),
+        if self.probe.file_pointers(path).is_empty() {
+            return Err("the probe's configuration names no such file".to_owned());
         }
+        Ok(self.probe.policy.directory.join(path))
     }
 
     /// Returns the path of a private key's file. While settings are checked, warns if other users can read the file.
@@ -131,7 +131,7 @@ impl Context {
     pub(in crate::capability) async fn key_file(&mut self, path: &str) -> Result<PathBuf, String> {
         let file = self.file(path)?;
         if !self.probe.may_send
-            && let Some(pointer) = self.probe.file_pointer(path)
+            && let Some(pointer) = self.probe.file_pointers(path).into_iter().next()
         {
             let key = file.clone();
             let warning = self.files.run(move |may_block| regular_file::world_readable_warning(&key, may_block)).await;

@@ -7,5 +7,5 @@ mod secret_hosts;
 mod special_addresses;
 
 pub use allowed_hosts::{Grants, List, Refusal};
-pub use named_in_settings::{file_pointer, gets_trace_headers, named_hosts, trace_hosts};
-pub use secret_hosts::{Secret, SecretTarget, allow_unverified_tls};
+pub use named_in_settings::{file_pointers, gets_trace_headers, named_hosts, trace_hosts};
+pub use secret_hosts::{Secret, SecretTarget, allow_unverified_tls, any_of};

@@ -131,7 +131,16 @@ impl ProbeContext {
     /// Returns true if a value that the component gives is one of the probe's settings, or if the component is built
     /// in.
     pub fn is_own_setting(&self, text: &str) -> bool {
-        self.built_in || self.file_pointer(text).is_some()
+        self.built_in || !self.file_pointers(text).is_empty()
+    }
+
+    /// Checks that the secret in a file may be sent to a server. The component gives the path alone, which several
+    /// settings may have: the file may be used wherever one of them may be.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that names the entry to add for the first of these settings.
+    pub fn check_secret_file(&self, pointers: &[String], target: &SecretTarget) -> Result<(), Refusal> {
+        grant::any_of(pointers, |pointer| self.check_secret(pointer, target))
     }
 
     /// Checks that a secret setting may be sent to a server. A built-in component may send secrets to any host.
@@ -143,9 +152,9 @@ impl ProbeContext {
         if self.built_in { Ok(()) } else { self.policy.grants.check_secret(secret, target) }
     }
 
-    /// Returns the JSON pointer of the setting that names a file, if there is one.
-    pub fn file_pointer(&self, path: &str) -> Option<String> {
-        grant::file_pointer(self.settings.iter().map(|(key, value)| (key, value)), path)
+    /// Returns the JSON pointers of the settings that name a file.
+    pub fn file_pointers(&self, path: &str) -> Vec<String> {
+        grant::file_pointers(self.settings.iter().map(|(key, value)| (key, value)), path)
     }
 
     /// Returns the setting at a JSON pointer, if there is one.

@@ -8,12 +8,14 @@ use url::Url;
 
 use crate::config::{TraceHeaders, TraceHost};
 
-/// Returns the JSON pointer of the setting that is exactly this path, if there is one. The host reads a file for a
+/// Returns the JSON pointers of the settings that are exactly this path, in their order. The host reads a file for a
 /// probe only if a setting names the file.
-pub fn file_pointer<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Value)>, path: &str) -> Option<String> {
-    settings
-        .into_iter()
-        .find_map(|(key, value)| Some(format!("/{}{}", escape_pointer_segment(key), pointer_in(value, path)?)))
+pub fn file_pointers<'a>(settings: impl IntoIterator<Item = (&'a String, &'a Value)>, path: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in settings {
+        add_pointers_in(value, path, &format!("/{}", escape_pointer_segment(key)), &mut found);
+    }
+    found
 }
 
 /// Returns the hosts that may get the headers of a run's trace: those that the probe's settings name, and those of
@@ -53,15 +55,21 @@ fn add_hosts_in(value: &Value, hosts: &mut HashSet<TraceHost>) {
     }
 }
 
-/// Returns the JSON pointer, relative to a value, of a text in it that is exactly this path.
-fn pointer_in(value: &Value, path: &str) -> Option<String> {
+/// Adds the JSON pointers of the texts in the value at `pointer` that are exactly this path.
+fn add_pointers_in(value: &Value, path: &str, pointer: &str, found: &mut Vec<String>) {
     match value {
-        Value::String(text) => (text == path).then(String::new),
+        Value::String(text) if text == path => found.push(pointer.to_owned()),
         Value::Array(list) => {
-            list.iter().enumerate().find_map(|(index, value)| Some(format!("/{index}{}", pointer_in(value, path)?)))
+            for (index, value) in list.iter().enumerate() {
+                add_pointers_in(value, path, &format!("{pointer}/{index}"), found);
+            }
         }
-        Value::Object(map) => file_pointer(map, path),
-        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+        Value::Object(map) => {
+            for (key, value) in map {
+                add_pointers_in(value, path, &format!("{pointer}/{}", escape_pointer_segment(key)), found);
+            }
+        }
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -76,19 +84,20 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(settings: Value, path: &str, expected: Option<&str>) {
+    fn check(settings: Value, path: &str, expected: &[&str]) {
         let Value::Object(settings) = settings else { panic!("settings are a map") };
-        assert_eq!(file_pointer(&settings, path).as_deref(), expected);
+        assert_eq!(file_pointers(&settings, path), expected);
     }
 
     #[test]
     fn only_named_files_have_a_pointer() {
-        check(json!({ "ca": "ca.pem" }), "ca.pem", Some("/ca"));
-        check(json!({ "tls": { "authorities": ["a.pem", "b.pem"] } }), "b.pem", Some("/tls/authorities/1"));
-        check(json!({ "ca": "ca.pem" }), "./ca.pem", None);
-        check(json!({ "ca": "ca.pem" }), "/etc/passwd", None);
-        check(json!({ "ca.pem": true }), "ca.pem", None);
-        check(json!({}), "", None);
+        check(json!({ "ca": "ca.pem" }), "ca.pem", &["/ca"]);
+        check(json!({ "tls": { "authorities": ["a.pem", "b.pem"] } }), "b.pem", &["/tls/authorities/1"]);
+        check(json!({ "ca": "ca.pem" }), "./ca.pem", &[]);
+        check(json!({ "ca": "ca.pem" }), "/etc/passwd", &[]);
+        check(json!({ "ca.pem": true }), "ca.pem", &[]);
+        check(json!({}), "", &[]);
+        check(json!({ "a": "k", "b/c": ["x", { "key": "k" }] }), "k", &["/a", "/b~1c/1/key"]);
     }
 
     /// Checks whether requests to the URLs get the headers, with these settings and these hosts in `headers`.

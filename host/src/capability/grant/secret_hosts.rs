@@ -93,6 +93,21 @@ impl SecretTarget {
     }
 }
 
+/// Returns `Ok` if a check holds for at least one of the settings that name the file of a secret, or if there are none.
+///
+/// # Errors
+/// The [`Refusal`] of the first one, if the check holds for none.
+pub fn any_of(pointers: &[String], check: impl Fn(&str) -> Result<(), Refusal>) -> Result<(), Refusal> {
+    let mut refusals = Vec::new();
+    for pointer in pointers {
+        match check(pointer) {
+            Ok(()) => return Ok(()),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    refusals.into_iter().next().map_or(Ok(()), Err)
+}
+
 /// Returns true if the settings have `verify_tls: false` for the secret at a JSON pointer: the nearest `verify_tls`
 /// beside the secret, or in a map around it, is false.
 pub fn allow_unverified_tls(settings: &Value, pointer: &str) -> bool {

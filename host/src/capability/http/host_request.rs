@@ -115,7 +115,7 @@ impl HostRequest for Context {
         certificate: String,
         key: String,
     ) -> wasmtime::Result<Result<(), String>> {
-        let key_setting = self.probe.file_pointer(&key).map(Arc::from);
+        let key_setting = self.probe.file_pointers(&key).into();
         let passphrase = self.table.get(&request)?.client_key_passphrase.clone();
         let files = match (self.file(&certificate), self.key_file(&key).await) {
             (Ok(certificate), Ok(key)) => ClientCertFiles { certificate, key, passphrase },
@@ -155,10 +155,10 @@ impl HostRequest for Context {
             return Ok(Err("the URL has credentials too: leave one of them out".to_owned()));
         }
         request.authorization = Some(authorization);
-        request.secrets.authorization = Some(setting.into());
+        request.secrets.authorization = Some(setting.as_str().into());
         let checked = request.secrets.check(&probe, &request.parts.url);
         if let (false, Err(refusal)) = (probe.may_send, checked) {
-            self.warnings.push(("/probe".to_owned(), refusal.to_string()));
+            self.push_warning(setting, refusal.to_string());
         }
         Ok(Ok(()))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use url::Url;
 
-use crate::capability::grant::{Grants, Refusal, SecretTarget, allow_unverified_tls};
+use crate::capability::grant::{Grants, Refusal, SecretTarget, allow_unverified_tls, any_of};
 use crate::capability::probe_context::ProbeContext;
 use crate::config::Protocol;
 
@@ -14,8 +14,8 @@ use crate::config::Protocol;
 pub struct SecretSettings {
     /// The JSON pointer of the setting for the `authorization` header.
     pub authorization: Option<Arc<str>>,
-    /// The JSON pointer of the setting that names the client certificate's key.
-    pub client_key: Option<Arc<str>>,
+    /// The JSON pointers of the settings that name the client certificate's key. It may be shown to the hosts of each.
+    pub client_key: Arc<[String]>,
     /// The options whose values are not among the probe's settings, by their names in the contract. `verify_tls` is one
     /// of them whenever certificates are not verified: whether the settings say so depends on the secret.
     pub chosen_options: BTreeSet<&'static str>,
@@ -37,13 +37,10 @@ impl SecretSettings {
     /// # Errors
     /// A [`Refusal`] that names the setting or the entry of `allow` to add.
     pub fn check(&self, probe: &ProbeContext, url: &Url) -> Result<(), Refusal> {
-        for pointer in [&self.authorization, &self.client_key].into_iter().flatten() {
-            let is_allowed =
-                |option: &str| option == "verify_tls" && allow_unverified_tls(&probe.visible_settings, pointer);
-            let chosen: Vec<_> = self.chosen_options.iter().copied().filter(|option| !is_allowed(option)).collect();
-            Grants::check_chosen_options(&chosen)?;
-        }
-        self.authorization.as_deref().map_or(Ok(()), |pointer| check_url(probe, pointer, url))
+        any_of(&self.client_key, |pointer| self.check_options(probe, pointer))?;
+        let Some(pointer) = self.authorization.as_deref() else { return Ok(()) };
+        self.check_options(probe, pointer)?;
+        check_url(probe, pointer, url)
     }
 
     /// Checks that a request may show the client certificate to the URL's host. This is checked for each redirect too,
@@ -53,8 +50,16 @@ impl SecretSettings {
     /// A [`Refusal`] that names the entry of `allow` to add.
     pub fn check_client_key(&self, probe: &ProbeContext, url: &Url) -> Result<(), Refusal> {
         // Without TLS no certificate is shown.
-        let pointer = self.client_key.as_deref().filter(|_| url.scheme() == "https");
-        pointer.map_or(Ok(()), |pointer| check_url(probe, pointer, url))
+        let pointers = if url.scheme() == "https" { &*self.client_key } else { &[] };
+        any_of(pointers, |pointer| check_url(probe, pointer, url).and_then(|()| self.check_options(probe, pointer)))
+    }
+
+    /// Checks that the component has chosen no option of a connection that this secret is sent over.
+    fn check_options(&self, probe: &ProbeContext, pointer: &str) -> Result<(), Refusal> {
+        let is_allowed =
+            |option: &str| option == "verify_tls" && allow_unverified_tls(&probe.visible_settings, pointer);
+        let chosen: Vec<_> = self.chosen_options.iter().copied().filter(|option| !is_allowed(option)).collect();
+        Grants::check_chosen_options(&chosen)
     }
 }
 

@@ -39,8 +39,9 @@ pub struct Client {
     known_hosts: Option<PathBuf>,
     pinned_keys: Vec<PinnedKey>,
     accept_new: bool,
-    /// The JSON pointers of the settings that are credentials, or that name files with credentials.
-    secrets: Vec<String>,
+    /// For each credential that is kept from the component, the JSON pointers of the settings that are the credential
+    /// or that name its file.
+    secrets: Vec<Vec<String>>,
     /// True if the component has chosen a pinned key that is not among the probe's settings.
     has_chosen_key: bool,
     timeout: Duration,
@@ -153,14 +154,14 @@ impl HostClient for Context {
         path: String,
         passphrase: Option<String>,
     ) -> wasmtime::Result<Result<(), String>> {
-        let pointer = self.probe.file_pointer(&path);
+        let pointers = self.probe.file_pointers(&path);
         let path = self.key_file(&path).await;
         let passphrase = passphrase.map(|pointer| self.secret_setting(&pointer)).transpose();
         let credential = match (path, passphrase) {
             (Ok(path), Ok(passphrase)) => Credential::Key { path, passphrase },
             (Err(message), _) | (_, Err(message)) => return Ok(Err(message)),
         };
-        let added = self.add_credential(&client, credential.clone(), pointer)?;
+        let added = self.add_credential(&client, credential.clone(), pointers)?;
         if self.probe.may_send || added.is_err() {
             return Ok(added);
         }
@@ -181,7 +182,7 @@ impl HostClient for Context {
         if let Err(refusal) = self.probe.policy.grants.check_agent() {
             return Ok(Err(self.refuse(&refusal)));
         }
-        let added = self.add_credential(&client, Credential::Agent { socket: None, key: None }, None)?;
+        let added = self.add_credential(&client, Credential::Agent { socket: None, key: None }, Vec::new())?;
         let is_checked = !self.probe.may_send;
         Ok(added.and_then(|()| if is_checked { agent_socket(None).map(drop) } else { Ok(()) }))
     }
@@ -196,7 +197,10 @@ impl HostClient for Context {
         };
         let loaded = self.files.run(move |may_block| load_public_key(&path, may_block)).await;
         match loaded.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok(key) => self.add_credential(&client, Credential::Agent { socket: None, key: Some(Box::new(key)) }, None),
+            Ok(key) => {
+                let credential = Credential::Agent { socket: None, key: Some(Box::new(key)) };
+                self.add_credential(&client, credential, Vec::new())
+            }
             Err(message) => {
                 self.accounting.quota.check_host()?;
                 Ok(Err(message))
@@ -206,7 +210,7 @@ impl HostClient for Context {
 
     fn password(&mut self, client: Resource<Client>, setting: String) -> wasmtime::Result<Result<(), String>> {
         match self.secret_setting(&setting) {
-            Ok(password) => self.add_credential(&client, Credential::Password(password), Some(setting)),
+            Ok(password) => self.add_credential(&client, Credential::Password(password), vec![setting]),
             Err(message) => Ok(Err(message)),
         }
     }
@@ -288,17 +292,17 @@ impl Client {
         let bracketed = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
         let host = Host::parse(&bracketed).unwrap_or_else(|_| Host::Domain(self.host.clone()));
         let target = SecretTarget { protocol: Protocol::Ssh, host, port: self.port };
-        self.secrets.iter().try_for_each(|pointer| probe.check_secret(pointer, &target))
+        self.secrets.iter().try_for_each(|pointers| probe.check_secret_file(pointers, &target))
     }
 }
 
 impl Context {
-    /// Adds a credential to a client, and the JSON pointer of the setting that it comes from.
+    /// Adds a credential to a client, and the JSON pointers of the settings that it comes from.
     fn add_credential(
         &mut self,
         client: &Resource<Client>,
         credential: Credential,
-        secret: Option<String>,
+        pointers: Vec<String>,
     ) -> wasmtime::Result<Result<(), String>> {
         const MAX_CREDENTIALS: usize = 10;
         let client = self.table.get_mut(client)?;
@@ -306,7 +310,7 @@ impl Context {
             return Ok(Err(format!("more than {MAX_CREDENTIALS} credentials: servers allow fewer attempts")));
         }
         client.credentials.push(credential);
-        client.secrets.extend(secret);
+        client.secrets.extend(Some(pointers).filter(|pointers| !pointers.is_empty()));
         Ok(Ok(()))
     }
 
