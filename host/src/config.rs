@@ -61,6 +61,7 @@ pub use destination::{Destination, Protocol};
 pub use diagnostic::{Diagnostic, Location, MissingFile, TextRange};
 pub use diagnostic_render::{Level, render};
 pub use distinct_titles::{Renamed, distinct_titles};
+pub use duration::parse_duration;
 pub use interpolation::{Interpolations, world_readable_warning};
 pub use limits::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, default_per_host};
 pub use model::{
@@ -85,7 +86,7 @@ pub fn parse(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> P
     let looked_up = RefCell::default();
     let environment = file_references::remember(environment, &looked_up);
     let (mut errors, mut warnings) = (Diagnostics::default(), Diagnostics::default());
-    let document = parse_document(source).map_err(|error| errors.push(error)).ok();
+    let document = parse_document(source, &mut errors);
     let mut value = document.as_ref().map(|document| yaml_to_json::value(document, &mut errors));
     let source_map = document.as_ref().map(SourceMap::new);
     let file = |pointer: &str| file_of(source, source_map.as_ref(), pointer);
@@ -107,17 +108,17 @@ fn file_of(source: &Source, source_map: Option<&SourceMap>, pointer: &str) -> Op
     source.file_of(line).map(|file| file.path.clone())
 }
 
-/// Parses the YAML, and checks that it is not too large with its aliases replaced.
-fn parse_document(source: &Source) -> Result<yaml_tree::Document, Diagnostic> {
-    let document = folder::parse(source)?;
-    yaml_size::check_size(&document).map(|()| document)
+/// Parses the YAML, and checks that it is not too large with its aliases replaced. Returns `None` if nothing of it can be
+/// decoded; `errors` says why.
+fn parse_document(source: &Source, errors: &mut Diagnostics) -> Option<yaml_tree::Document> {
+    let document = folder::parse(source, errors)?;
+    yaml_size::check_size(&document).map_err(|error| errors.push(error)).ok().map(|()| document)
 }
 
 /// Returns one probe for each module that a configuration declares, without settings of its own. Modules with errors
 /// get no probe.
 pub fn module_probes(source: &Source, environment: &dyn Fn(&str) -> Option<String>) -> Vec<Probe> {
-    let mut value = parse_document(source)
-        .ok()
+    let mut value = parse_document(source, &mut Diagnostics::default())
         .map(|document| yaml_to_json::value(&document, &mut Diagnostics::default()))
         .unwrap_or_default();
     let names = value["modules"].as_object().into_iter().flat_map(Map::keys);

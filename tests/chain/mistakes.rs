@@ -95,11 +95,22 @@ fn warnings(keys: &str) -> String {
 
 #[test]
 fn templates_of_other_programs_are_warned_of() {
-    let steps = |body: &str| format!("init_keys: {{csrf: a, user: ada}}\nsteps: [{{url: http://h/, body: {body}}}]");
+    let keys = |key: &str, value: &str| {
+        format!("init_keys: {{csrf: a, user: ada}}\nsteps: [{{url: http://h/, {key}: {value}}}]")
+    };
+    let steps = |body: &str| keys("body", body);
     let found = warnings(&steps("{token: '{{csrf}}'}"));
     assert!(found.contains("`{{csrf}}` is the text `{csrf}` here: write `{csrf}` if the value of the key"), "{found}");
     let found = warnings(&steps("{role: user}"));
-    assert!(found.contains("step 1: body.role sends the value of the key `user`"), "{found}");
+    assert!(found.contains("warning: the value of the key `user` is sent here, since the text is exactly"), "{found}");
+    assert!(found.contains("<stdin>:6:47"), "{found}");
+    for (key, value, place) in [("query", "{a: user}", "6:45"), ("headers", "{x-y: user}", "6:49")] {
+        let found = warnings(&keys(key, value));
+        assert!(
+            found.contains("the key `user` is sent here") && found.contains(&format!("<stdin>:{place}")),
+            "{found}"
+        );
+    }
     for meant in ["{user: user}", "{role: '{user}'}", "'{user}'", "{a: '{{}}'}"] {
         let found = warnings(&steps(meant));
         assert!(!found.contains("warning"), "{meant}: {found}");

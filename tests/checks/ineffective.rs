@@ -40,6 +40,8 @@ fn timeouts_that_are_too_long_are_warned_of() {
     let skipped =
         "a timeout of 60s is longer than `every`, 30s: while a run waits that long, the next ones are skipped";
     check("url: http://h/\ntimeout: 60\nevery: 30\nlimits: {deadline: 90}", &[skipped]);
+    check("url: http://h/\ntimeout: 1m\nevery: 30\nlimits: {deadline: 90}", &[skipped]);
+    check("url: http://h/\ntimeout: '60'\nlimits: {deadline: 20}", &[no_effect]);
     check("url: http://h/\ntimeout: 20\nevery: 30\nlimits: {deadline: 90}", &[]);
     check("url: http://h/\nevery: 5", &[]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::config::{self, Module};
+use crate::config::{self, Module, parse_duration};
 use crate::sandbox::problem::Problem;
 
 /// The checks that need a connection over TLS.
@@ -42,7 +42,7 @@ fn add_warnings(at: &str, settings: &Map<String, Value>, probe: &config::Probe, 
             warnings.push(Problem { pointer: format!("{at}/checks/{subject}"), message });
         }
     }
-    let timeout = settings.get("timeout").and_then(Value::as_f64);
+    let timeout = settings.get("timeout").and_then(seconds);
     let Some(timeout) = timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) else { return };
     let (deadline, every) = (probe.limits.deadline, probe.every);
     let message = if timeout > deadline {
@@ -59,6 +59,12 @@ fn add_warnings(at: &str, settings: &Map<String, Value>, probe: &config::Probe, 
         return;
     };
     warnings.push(Problem { pointer: format!("{at}/timeout"), message });
+}
+
+/// Returns the seconds of a number, or of a text such as `5m` or `5`.
+fn seconds(timeout: &Value) -> Option<f64> {
+    let of_text = |text: &str| parse_duration(text.trim()).or_else(|| text.trim().parse().ok());
+    timeout.as_f64().or_else(|| timeout.as_str().and_then(of_text))
 }
 
 /// Returns true if a condition is `{exists: false}` or a negation, which can hold where there is no TLS.

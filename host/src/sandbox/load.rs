@@ -56,7 +56,7 @@ pub async fn load(
         let visible_settings = Arc::clone(&visible_settings);
         Arc::new(ProbeContext { visible_settings, ..contexts.lock().for_checks(probe, &probe.name, directory) })
     };
-    let report = check_by_probe(&component, &checks, &settings, !violations.is_empty()).await?;
+    let mut report = check_by_probe(&component, &checks, &settings, !violations.is_empty()).await?;
     let missing_title = probe.title.is_none() && settings::requires_title(&description.schema);
     let problems = missing_title.then(title_problem).into_iter().chain(merge(violations, report.problems));
     let problems = problems.chain(secret_hosts::problems(&probe.allow, &probe.settings, &description.schema));
@@ -73,6 +73,11 @@ pub async fn load(
     if not_allowed.is_empty() {
         not_allowed = ungranted_hosts::warnings(&imports, &probe.allow, &probe.settings);
     }
+    // The component has built a request to a host that its settings name: the warning at the setting says the same.
+    let is_repeated = |reported: &Problem| {
+        reported.pointer == "/probe" && not_allowed.iter().any(|placed| placed.message.ends_with(&reported.message))
+    };
+    report.warnings.retain(|reported| !is_repeated(reported));
     let ineffective = ineffective_settings(probe);
     let warnings = report.warnings.into_iter().chain(doubled).chain(not_allowed).chain(ineffective).collect();
     let (context, limits) = {

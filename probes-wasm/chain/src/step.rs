@@ -1,6 +1,6 @@
 //! One step of a chain: a request whose texts are templates.
 
-use sentrynet_guest::{Failure, Problems, Trouble, log};
+use sentrynet_guest::{Failure, Problems, Trouble, warning};
 use sentrynet_step::{Body, Step};
 use serde_json::{Map, Value};
 
@@ -109,12 +109,11 @@ impl ChainStep {
         let parts = [("query", &self.query), ("headers", &self.headers)];
         for (part, templated) in parts.into_iter().chain(self.body.iter().map(|body| ("body", body))) {
             for (pointer, key) in templated.replaced_texts(is_known) {
-                let place = format!("{part}{}", pointer.replace('/', "."));
-                log::warn(&format!(
-                    "{}: {place} sends the value of the key `{key}`, since it is exactly its name: write `{{{key}}}` to say \
-                     so, or give the key another name if the text is meant",
-                    self.label()
-                ));
+                let message = format!(
+                    "the value of the key `{key}` is sent here, since the text is exactly its name: write `{{{key}}}` to \
+                     say so, or give the key another name if the text is meant"
+                );
+                warning::report_setting(format!("/steps/{}/{part}{pointer}", self.index), message);
             }
         }
     }

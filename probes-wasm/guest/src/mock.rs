@@ -116,6 +116,7 @@ struct State {
     spans: Vec<MockSpan>,
     log: Vec<(Level, String)>,
     warnings: Vec<types::Failure>,
+    setting_warnings: Vec<(String, String)>,
     data: Vec<(String, types::Value)>,
     tags: Vec<(String, String)>,
 }
@@ -225,6 +226,11 @@ impl MockHost {
     /// Returns the warnings that the probe has reported.
     pub fn warnings(&self) -> Vec<types::Failure> {
         self.0.borrow().warnings.clone()
+    }
+
+    /// Returns the warnings about settings, each with the JSON pointer to the setting and the message.
+    pub fn setting_warnings(&self) -> Vec<(String, String)> {
+        self.0.borrow().setting_warnings.clone()
     }
 
     /// Returns the data of the whole run, in the order in which they were set.

@@ -1,5 +1,6 @@
-//! Warnings of a run: checks that did not hold, and that do not make the run fail.
+//! Warnings of a run: checks that did not hold, and that do not make the run fail; and warnings about settings.
 
+use crate::bindings::sentrynet::probe::types::Problem;
 use crate::host::warning;
 use crate::{Failure, Mismatch};
 
@@ -9,6 +10,12 @@ use crate::{Failure, Mismatch};
 /// keeps its first 20 warnings.
 pub fn report(warning: Failure) {
     warning::report(&warning.into());
+}
+
+/// Warns of a setting that is valid and probably not what is meant, during [`Probe::check`](crate::Probe::check).
+/// `pointer` is the JSON pointer to the setting, as in [`Problems::add`](crate::Problems::add). Ignored during runs.
+pub fn report_setting(pointer: impl Into<String>, message: impl Into<String>) {
+    warning::report_setting(&Problem { pointer: pointer.into(), message: message.into() });
 }
 
 /// Reports checks that did not hold, as one warning for each subject. The mismatches of one subject are beside each

@@ -150,5 +150,5 @@ mod by_serde {
     use crate::capability::bindings::sentrynet::probe::{log, span, types};
 
     impl_argument_by_serde!(String, Option<String>, bool, u8, u16, u32, u64);
-    impl_argument_by_serde!(types::Value, types::Failure, span::Status, log::Level);
+    impl_argument_by_serde!(types::Value, types::Failure, types::Problem, span::Status, log::Level);
 }

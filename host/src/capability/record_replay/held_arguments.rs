@@ -242,6 +242,12 @@ impl HeldArgument for types::Failure {
     }
 }
 
+impl HeldArgument for types::Problem {
+    fn held_bytes(&self) -> usize {
+        self.pointer.held_bytes().saturating_add(self.message.held_bytes())
+    }
+}
+
 impl HeldArgument for types::Mismatch {
     fn held_bytes(&self) -> usize {
         let Self { subject, expected, actual } = self;

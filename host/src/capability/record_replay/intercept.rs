@@ -307,6 +307,7 @@ intercept! { log::Host as "log" {
 
 intercept! { warning::Host as "warning" {
     local [transient] report(warning: types::Failure) -> ();
+    local [transient] report_setting(warning: types::Problem) -> ();
 } }
 
 impl http::Host for Intercepted<'_> {}

@@ -311,7 +311,12 @@ pub mod span {
 }
 
 pub mod warning {
-    use crate::bindings::sentrynet::probe::types::Failure;
+    use crate::bindings::sentrynet::probe::types::{Failure, Problem};
+
+    pub fn report_setting(warning: &Problem) {
+        let Problem { pointer, message } = warning.clone();
+        super::current().borrow_mut().setting_warnings.push((pointer, message));
+    }
 
     pub fn report(warning: &Failure) {
         super::current().borrow_mut().warnings.push(warning.clone());
