@@ -116,7 +116,7 @@ fn a_file_that_is_no_yaml_hides_no_errors_of_the_others() {
     let folder = write_folder(
         "folder-several-broken",
         &[
-            ("a.yaml", "groups:\n- probes: [{probe: http, every: soon}]\n"),
+            ("a.yaml", "groups:\n- probes: [{probe: http, every: soon, url: 'http://h/'}]\n"),
             ("b.yaml", "modules:\n  m: [\n"),
             ("c.yaml", "- groups: []\n"),
             ("d.yaml", "groups: []\ngroups: []\n"),
