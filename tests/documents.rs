@@ -28,6 +28,7 @@ const DOCUMENTS: &[&str] = &[
     ARCHITECTURE,
     "docs/ci.md",
     CONFIGURATION,
+    "docs/import.md",
     "docs/install.md",
     "docs/json-schema.md",
     "docs/operating.md",

@@ -19,6 +19,7 @@ mod guests;
 mod healthcheck;
 mod http;
 mod identity;
+mod import;
 mod inspect;
 mod json_schema_suite;
 mod kept_secrets;

@@ -25,6 +25,7 @@ pub mod check;
 pub mod diff;
 pub mod inspect;
 pub mod schema;
+pub mod import;
 pub mod new;
 pub mod compile;
 pub mod healthcheck;

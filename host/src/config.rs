@@ -17,6 +17,7 @@ mod distinct_titles;
 mod duration;
 mod file_references;
 mod folder;
+mod foreign_yaml;
 mod identifiers;
 mod interpolation;
 mod limits;
@@ -62,6 +63,7 @@ pub use diagnostic::{Diagnostic, Location, MissingFile, TextRange};
 pub use diagnostic_render::{Level, render};
 pub use distinct_titles::{Renamed, distinct_titles};
 pub use duration::parse_duration;
+pub use foreign_yaml::{ForeignYaml, YamlPlaces};
 pub use interpolation::{Interpolations, world_readable_warning};
 pub use limits::{Limits, MAX_MEMORY_BYTES, MAX_TABLE_ELEMENTS, default_per_host};
 pub use model::{

@@ -68,6 +68,8 @@ pub mod assessment;
 pub mod capability;
 // Trace headers for targets, and the dynamic sampling context for Sentry.
 pub mod propagation;
+// From files of other programs to configurations.
+pub mod import;
 // Reads configurations.
 pub mod config;
 // Checks values against JSON Schemas.

@@ -118,6 +118,11 @@ pub fn print_warning(message: &str) {
     print_message(Level::WARN, "warning", AnsiColor::Yellow, message);
 }
 
+/// Writes a note of a command.
+pub fn print_note(message: &str) {
+    print_message(Level::INFO, "note", AnsiColor::Cyan, message);
+}
+
 fn print_message(level: Level, word: &str, color: AnsiColor, message: &str) {
     if format() == LogFormat::Json {
         return print_json(level, message, Vec::new());

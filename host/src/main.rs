@@ -46,6 +46,7 @@ Exit codes:
   2    the arguments, the configuration or a component are invalid
   3    a probe or this host broke: nothing is known about the target; or Sentry did not accept the results, or a report
        could not be written (`once`)
+  4    something was left out of the configuration (`import`)
   130  a second signal ended `run` at once
 
 Environment:
@@ -76,6 +77,8 @@ enum Command {
     Inspect(command::inspect::Arguments),
     /// Print a JSON Schema of the configuration, with which an editor completes and checks it
     Schema(command::schema::Arguments),
+    /// Write a configuration from files of other programs, and say what has no equivalent
+    Import(command::import::Arguments),
     /// Create a project for a new probe: a folder with everything that is needed to build it
     New(command::new::Arguments),
     /// Compile the built-in probes and components into a directory, for hosts that load them with `--compiled`
@@ -165,6 +168,7 @@ fn execute(command: Command) -> Result<u8> {
             Command::Diff(arguments) => command::diff::diff(&arguments).await,
             Command::Inspect(arguments) => command::inspect::inspect(&arguments).await,
             Command::Schema(arguments) => command::schema::schema(&arguments).await,
+            Command::Import(arguments) => Ok(command::import::run(&arguments)),
             Command::New(arguments) => Ok(command::new::new(&arguments)),
             Command::Compile(arguments) => command::compile::compile(&arguments).await,
             Command::Healthcheck(arguments) => Ok(command::healthcheck::healthcheck(&arguments).await),

@@ -24,6 +24,7 @@ mod secrets;
 mod variants;
 
 pub use cpu_allowance::{Allowance, AllowanceUsedUp};
+pub(crate) use credential::{is_name as is_credential_name, ranges as credential_ranges, redact as redact_credentials};
 pub use late_redactor::{LateRedactor, RedactingWriter};
 pub use marker::REDACTED;
 pub use run_size::RunSize;

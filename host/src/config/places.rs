@@ -1,5 +1,6 @@
 //! The lines of a configuration at which its probes are.
 
+use super::diagnostic::Diagnostics;
 use super::folder;
 use super::source::Source;
 use super::source_map::{Member, SourceMap};
@@ -16,7 +17,7 @@ pub struct Place {
 /// Returns the line at which each JSON pointer leads into a configuration. `None` for a pointer that leads nowhere, and
 /// for all pointers if the configuration is no file or no YAML.
 pub fn places<'a>(source: &Source, pointers: impl IntoIterator<Item = &'a str>) -> Vec<Option<Place>> {
-    let document = source.path.as_ref().and_then(|_| folder::parse(source).ok());
+    let document = source.path.as_ref().and_then(|_| folder::parse(source, &mut Diagnostics::default()));
     let source_map = document.as_ref().map(SourceMap::new);
     let place = |pointer| place(source, source_map.as_ref()?.find(pointer));
     pointers.into_iter().map(place).collect()

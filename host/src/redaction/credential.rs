@@ -99,6 +99,28 @@ pub fn values(text: &str) -> impl Iterator<Item = &str> {
     find(text, false).into_iter().map(|credential| text[credential.range].trim_matches(['"', '\'', '\\']))
 }
 
+/// Returns the ranges of the credentials in a text, in order and without overlaps, each without quotes around it.
+pub fn ranges(text: &str) -> Vec<Range<usize>> {
+    let mut found: Vec<_> =
+        find(text, false).into_iter().map(|credential| without_quotes(text, credential.range)).collect();
+    found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
+    let mut end = 0;
+    found.retain(|range| {
+        let is_new = range.start >= end && !range.is_empty();
+        end = end.max(range.end);
+        is_new
+    });
+    found
+}
+
+/// Returns the range without quotation marks and backslashes at its ends.
+fn without_quotes(text: &str, range: Range<usize>) -> Range<usize> {
+    const QUOTES: [char; 3] = ['"', '\'', '\\'];
+    let value = &text[range.clone()];
+    let start = range.start + value.len() - value.trim_start_matches(QUOTES).len();
+    start..start + value.trim_matches(QUOTES).len()
+}
+
 /// Redacts the values of cookies in the value of a `Cookie` header or, if `is_set_cookie`, of a `Set-Cookie` header.
 /// The names and the attributes of the cookies remain.
 pub fn redact_cookies(header: &str, is_set_cookie: bool) -> String {
