@@ -64,8 +64,9 @@ impl Delivery {
             SendResult::RateLimited(_) | SendResult::Failed(_) => false,
         };
         let began = SystemTime::now();
-        let begun = || Failing { began, since: now, rejected: 0, running: Duration::ZERO, checked: now, warned: None };
-        let failing = self.failing.get_or_insert_with(begun);
+        let failing =
+            || Failing { began, since: now, rejected: 0, running: Duration::ZERO, checked: now, warned: None };
+        let failing = self.failing.get_or_insert_with(failing);
         failing.rejected += u64::from(is_rejected);
         self.last_cause = Some(detail.to_owned());
         None

@@ -54,7 +54,7 @@ fn shown_streams<'a>(command: &'a Command, outcome: &Outcome) -> Vec<(&'static s
     if checked.is_empty() { not_empty().collect() } else { checked }
 }
 
-/// Returns true if a failed check is about this stream. JSONPaths are about the standard output.
+/// Returns true if a failed check is about this stream. JSON paths are about the standard output.
 fn is_checked(stream: &str, outcome: &Outcome) -> bool {
     let (Outcome::Failed(failure) | Outcome::PassedAfterRetry(failure)) = outcome else { return false };
     let mut subjects = failure.mismatches.iter().map(|mismatch| &*mismatch.subject);
