@@ -75,7 +75,7 @@ pub const ALLOWED_DEPENDENCIES: &[(&str, &[&str])] = &[
     ("crate::logging", &["command", "output"]),
     ("crate::output", &["command"]),
     ("crate::plain_error", &["capability", "sink/sentry"]),
-    ("crate::printable", &["sink/console", "sink/report", "sink/text", "redaction", "config", "capability"]),
+    ("crate::printable", &["sink/console", "sink/report", "sink/text", "redaction", "config", "capability", "import"]),
     ("crate::private_directory", &["sandbox/component", "sink/sentry/spool"]),
     ("crate::propagation", &["loading", "sandbox", "capability", "sink/sentry"]),
     ("crate::recording", &["sandbox", "capability/record_replay", "capability/http/response", "redaction"]),

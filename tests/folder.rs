@@ -134,7 +134,7 @@ fn a_file_that_is_no_yaml_hides_no_errors_of_the_others() {
     places.sort();
     assert_eq!(
         places,
-        ["a.yaml:2:33", "b.yaml:2:6", "c.yaml:1:1", "d.yaml:2:1", "e.yaml:2:1", "f.yaml:2:46", "g.yaml:1:31"],
+        ["a.yaml:2:33", "b.yaml:2:6", "c.yaml:1:1", "d.yaml:2:1", "e.yaml:2:1", "f.yaml:2:43", "g.yaml:1:31"],
         "{}",
         checked.stderr
     );

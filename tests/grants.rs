@@ -263,8 +263,8 @@ fn check_warns_of_hosts_that_a_run_will_be_refused() {
     );
     let ended = run_command(sentrynet().args(["check", "-"]), &configuration);
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    let expected =
-        "warning: `shop.test:80` is not allowed: add `shop.test:80` to `allow.hosts` of this probe\n  --> <stdin>:3:";
+    let expected = "warning: the component may not connect to this host: `shop.test:80` is not allowed: add \
+                    `shop.test:80` to `allow.hosts` of this probe\n  --> <stdin>:4:14\n";
     assert!(ended.stderr.contains(expected), "{}", ended.stderr);
 }
 

@@ -59,7 +59,8 @@ impl Assessor {
         self.detector.set_built_in_probes(built_in_probes);
     }
 
-    /// Says that this process runs. Must be called about once a second, and before every other call with the same `now`.
+    /// Says that this process runs. Must be called about once a second, and before every other call with the same
+    /// `now`.
     ///
     /// After a longer time without a call, the process was stopped or had no processor. Nothing is concluded from that
     /// time: errors are held for longer, and hosts that have not answered get the time to do so.

@@ -110,8 +110,8 @@ fn file_of(source: &Source, source_map: Option<&SourceMap>, pointer: &str) -> Op
     source.file_of(line).map(|file| file.path.clone())
 }
 
-/// Parses the YAML, and checks that it is not too large with its aliases replaced. Returns `None` if nothing of it can be
-/// decoded; `errors` says why.
+/// Parses the YAML, and checks that it is not too large with its aliases replaced. Returns `None` if nothing of it can
+/// be decoded; `errors` says why.
 fn parse_document(source: &Source, errors: &mut Diagnostics) -> Option<yaml_tree::Document> {
     let document = folder::parse(source, errors)?;
     yaml_size::check_size(&document).map_err(|error| errors.push(error)).ok().map(|()| document)

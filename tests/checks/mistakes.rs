@@ -85,8 +85,11 @@ fn requests_and_values_that_cannot_be_meant_are_found() {
 
 #[test]
 fn times_can_have_units_wherever_they_are_seconds() {
-    let probes = "groups:
-  - probes:
+    // A timeout that exceeds the deadline or the interval has a warning.
+    let probes = "limits: {deadline: 1h}
+groups:
+  - defaults: {every: 1h}
+    probes:
       - {probe: http, url: 'http://h/', timeout: TIME, checks: {time: {less: TIME}, time wait: {not: {at_most: TIME}}}}
       - {probe: chain, title: t, steps: [{url: 'http://h/', timeout: TIME, checks: {time tls: {any: [{less: TIME}]}}}]}
       - {probe: ssh, host: h, timeout: TIME, checks: {time: {less: TIME}}}

@@ -57,7 +57,8 @@ pub enum Cause {
 struct Silence {
     /// The start of the first attempt without an answer.
     began: Instant,
-    /// The time at which the run with that attempt was assessed, or later by the time in which this process did not run.
+    /// The time at which the run with that attempt was assessed, or later by the time in which this process did not
+    /// run.
     noticed: Instant,
     /// The earliest time of an answer that ends the silence.
     latest: Instant,

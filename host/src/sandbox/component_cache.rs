@@ -102,8 +102,8 @@ impl ComponentCache {
     /// `describe` with `context`. Other calls for the module wait until the first one is done.
     ///
     /// # Errors
-    /// Returns a [`ComponentError`] if the component cannot be used as a probe. Later calls for the module return the same
-    /// error, until it is [forgotten](Self::forget_error).
+    /// Returns a [`ComponentError`] if the component cannot be used as a probe. Later calls for the module return the
+    /// same error, until it is [forgotten](Self::forget_error).
     pub async fn load(
         &self,
         module: &Module,

@@ -61,8 +61,8 @@ struct Shared {
     sinks: Vec<Arc<dyn Sink>>,
 }
 
-/// The interval at which the assessor is called without a run: for decisions that follow from elapsed time alone, and so
-/// that it knows for which time this process runs.
+/// The interval at which the assessor is called without a run: for decisions that follow from elapsed time alone, and
+/// so that it knows for which time this process runs.
 const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// The time by which a sink's flush may exceed its timeout before it is cancelled.
 const FLUSH_TOLERANCE: Duration = Duration::from_millis(250);

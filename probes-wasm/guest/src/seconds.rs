@@ -67,8 +67,8 @@ impl TryFrom<Value> for Seconds {
     }
 }
 
-/// The schema of a number or a text. A field can add `minimum` and `maximum`, which hold for numbers alone: the probe has
-/// to check the bounds with [`Seconds::within`]. By its `format` the host knows what a number means.
+/// The schema of a number or a text. A field can add `minimum` and `maximum`, which hold for numbers alone: the probe
+/// has to check the bounds with [`Seconds::within`]. By its `format` the host knows what a number means.
 impl schemars::JsonSchema for Seconds {
     fn inline_schema() -> bool {
         true

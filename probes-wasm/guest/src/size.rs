@@ -31,8 +31,8 @@ impl Size {
         })
     }
 
-    /// Parses `64 MiB`, `1.5G`, `10 kB` or `512`. `KiB` or `K` is 1024 bytes, `kB` 1000 bytes, and so on up to `GiB`; case
-    /// does not matter. Returns `None` for any other text.
+    /// Parses `64 MiB`, `1.5G`, `10 kB` or `512`. `KiB` or `K` is 1024 bytes, `kB` 1000 bytes, and so on up to `GiB`;
+    /// case does not matter. Returns `None` for any other text.
     fn parse(text: &str) -> Option<Self> {
         let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
@@ -64,8 +64,8 @@ impl TryFrom<Value> for Size {
     }
 }
 
-/// The schema of a whole number or a text. Bounds have to be checked by the probe, with [`Size::within`]. By its `format`
-/// the host knows what a number means.
+/// The schema of a whole number or a text. Bounds have to be checked by the probe, with [`Size::within`]. By its
+/// `format` the host knows what a number means.
 impl schemars::JsonSchema for Size {
     fn inline_schema() -> bool {
         true

@@ -99,8 +99,8 @@ pub type TokenSlot = Arc<tokio::sync::Mutex<Option<Token>>>;
 pub struct Token {
     /// The value of the `authorization` header. It is marked as sensitive: `Debug` does not show it.
     pub header: HeaderValue,
-    /// The time after which the token is no longer used, by two clocks: the one goes on while the machine sleeps, and the
-    /// other is never set. It is earlier than the token's expiry.
+    /// The time after which the token is no longer used, by two clocks: the one goes on while the machine sleeps, and
+    /// the other is never set. It is earlier than the token's expiry.
     use_until: (SystemTime, Instant),
 }
 

@@ -46,8 +46,13 @@ fn check_beside_exchanges(max_spans: usize) {
     let (log, id) = (log_of(&recorder), recorder.trace_id());
     let root = recorder.span_id(recorder.root());
     let record = RecordReplay::record(&recorder, &log);
-    let (has_ended, lines, running) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(2));
+    let (has_begun, has_ended) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (lines, running) = (AtomicUsize::new(0), AtomicUsize::new(2));
     let exchange = || {
+        // An exchange is begun by the guest, in the attempt.
+        while !has_begun.load(SeqCst) {
+            std::thread::yield_now();
+        }
         while !has_ended.load(SeqCst) {
             let span = recorder.open(recorder.root(), "exchange", "");
             log.write(Level::Warn, "exchange".to_owned());
@@ -62,6 +67,7 @@ fn check_beside_exchanges(max_spans: usize) {
         scope.spawn(exchange);
         run_guest(&recorder, &log, &record, |number| {
             let is_last = number + 1 == GUEST_SPANS;
+            has_begun.store(true, SeqCst);
             has_ended.store(is_last, SeqCst);
             let seen = lines.load(SeqCst);
             while if is_last { running.load(SeqCst) > 0 } else { lines.load(SeqCst) == seen } {

@@ -60,11 +60,11 @@ impl ComponentCompiler {
     ///
     /// # Errors
     /// - Returns the errors of [`Source::open`].
-    /// - [`ComponentError::NotCompiled`] or [`ComponentError::UnusableCode`] if there is no compiler, and the directory does not
-    ///   have the code, or only for another host.
-    /// - [`ComponentError::NotWasm`], [`ComponentError::Untyped`], [`ComponentError::Unfit`], [`ComponentError::TooComplex`] or
-    ///   [`ComponentError::Invalid`] if the file is not a valid component, and not a core module that can be converted to
-    ///   one.
+    /// - [`ComponentError::NotCompiled`] or [`ComponentError::UnusableCode`] if there is no compiler, and the directory
+    ///   does not have the code, or only for another host.
+    /// - [`ComponentError::NotWasm`], [`ComponentError::Untyped`], [`ComponentError::Unfit`],
+    ///   [`ComponentError::TooComplex`] or [`ComponentError::Invalid`] if the file is not a valid component, and not a
+    ///   core module that can be converted to one.
     /// - [`ComponentError::CompileLimit`] if compiling takes too much.
     /// - [`ComponentError::Compiler`] or [`ComponentError::Panicked`] if the compiler does not work.
     pub async fn compile(self: Arc<Self>, module: Module) -> Result<Compiled, ComponentError> {

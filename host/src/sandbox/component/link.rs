@@ -15,8 +15,8 @@ use crate::sandbox::imports::import_info;
 /// # Errors
 /// - [`ComponentError::NoProbe`] if it does not export the interface of a probe.
 /// - [`ComponentError::OtherVersion`] if it exports an incompatible version of that interface.
-/// - [`ComponentError::OtherImports`] or [`ComponentError::Foreign`] if it imports something that the host does not have, from
-///   the contract or from elsewhere.
+/// - [`ComponentError::OtherImports`] or [`ComponentError::Foreign`] if it imports something that the host does not
+///   have, from the contract or from elsewhere.
 /// - [`ComponentError::Unlinkable`] if the type of an import or export is wrong.
 pub fn link(linker: &Linker<Context>, compiled: &Compiled) -> Result<ProbePre<Context>, ComponentError> {
     let Compiled { component, name, .. } = compiled;

@@ -52,9 +52,9 @@ impl LocalCompiler {
     /// Loads a component with code from the store, or compiles it, and keeps its code.
     ///
     /// # Errors
-    /// - [`ComponentError::NotWasm`], [`ComponentError::Untyped`], [`ComponentError::Unfit`], [`ComponentError::TooComplex`] or
-    ///   [`ComponentError::Invalid`] if the file is not a valid component, and not a core module that can be converted to
-    ///   one.
+    /// - [`ComponentError::NotWasm`], [`ComponentError::Untyped`], [`ComponentError::Unfit`],
+    ///   [`ComponentError::TooComplex`] or [`ComponentError::Invalid`] if the file is not a valid component, and not a
+    ///   core module that can be converted to one.
     /// - [`ComponentError::CompileLimit`] if compiling takes too much.
     /// - [`ComponentError::Compiler`] or [`ComponentError::Panicked`] if the compiler does not work.
     pub async fn load(self: &Arc<Self>, module: &Module, source: Source) -> Result<Native, ComponentError> {

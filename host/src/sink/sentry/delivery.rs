@@ -45,8 +45,8 @@ pub struct Blocked {
 const FIRST_WARNING_AFTER: Duration = Duration::from_secs(10);
 /// The time from one warning to the next.
 const WARNING_INTERVAL: Duration = Duration::from_secs(60);
-/// The greatest time between two calls, about a second apart, that counts: in a longer one, this process was stopped, and
-/// nothing could get through.
+/// The greatest time between two calls, about a second apart, that counts: in a longer one, this process was stopped,
+/// and nothing could get through.
 const MAX_STEP: Duration = Duration::from_secs(2);
 
 impl Delivery {

@@ -12,8 +12,8 @@ const MAX_LINES: usize = 8;
 const MAX_INDENT: usize = 16;
 const DIM: Style = Style::new().dimmed();
 
-/// Writes a heading and the first lines of an excerpt, in lines of at most `width` characters. After the heading follows
-/// a colon if the excerpt has lines to show, or `, no text` if its bytes are binary.
+/// Writes a heading and the first lines of an excerpt, in lines of at most `width` characters. After the heading
+/// follows a colon if the excerpt has lines to show, or `, no text` if its bytes are binary.
 pub fn write_excerpt(heading: &str, excerpt: Option<&Excerpt>, width: usize, into: &mut StyledText) {
     let shown = excerpt.and_then(|excerpt| Some((excerpt, shown_text(excerpt)?)));
     let is_binary = excerpt.is_some_and(|excerpt| excerpt.size > 0 && excerpt.text.is_none());
